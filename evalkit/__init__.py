@@ -1,0 +1,1 @@
+"""Benchmarks, and an honest answer to "is it better?"."""

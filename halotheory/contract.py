@@ -1,0 +1,323 @@
+"""The loss-file contract: from a file or a name to a checked loss, ready to trace or to train with."""
+
+import ast
+import difflib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Literal, NoReturn
+
+import torch
+from torch import Tensor
+
+import halotheory.losses
+from halotheory.errors import HaloTheoryError
+
+Kind = Literal["paired", "unpaired", "token"]
+
+ARGUMENTS: dict[Kind, tuple[str, ...]] = {
+    "paired": (
+        "policy_chosen_logps",
+        "policy_rejected_logps",
+        "reference_chosen_logps",
+        "reference_rejected_logps",
+        "chosen_lengths",
+        "rejected_lengths",
+    ),
+    "unpaired": ("policy_logps", "reference_logps", "desirable", "kl", "lengths"),
+    "token": ("policy_token_logps", "reference_token_logps", "advantages", "mask"),
+}
+"""The tensor arguments that a loss may name, by kind."""
+
+_KIND_OF: dict[str, Kind] = {name: kind for kind, names in ARGUMENTS.items() for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A loss that keeps to the contract, with the hyperparameters as set.
+
+    Attributes:
+        name: `kto`, or `my_loss.py:loss`.
+        function: the user's own function, untouched.
+        kind: which family of arguments it takes.
+        arguments: the tensor arguments that it names, in order.
+        hyperparameters: every keyword-only float with its value.
+        path: the source file.
+        line: the line of the function's `def`.
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    kind: Kind
+    arguments: tuple[str, ...]
+    hyperparameters: Mapping[str, float]
+    path: str
+    line: int
+
+    def __post_init__(self) -> None:
+        if not any(name.startswith("policy_") for name in self.arguments):
+            raise self.error(f"takes no log-probability of the policy; name one of {_policy_arguments()}")
+
+    def __call__(self, **tensors: Tensor) -> Tensor:
+        """Return the losses of a batch, (batch,), or their mean, ().
+
+        Tensors that the loss does not name are left out, so a caller may offer everything it has.
+
+        Raises:
+            HaloTheoryError: the loss raised, or returned something else than one value per example.
+        """
+        named = {name: tensors[name] for name in self.arguments}
+        batch = named[self.arguments[0]].shape[0]
+        try:
+            losses = self.function(**named, **self.hyperparameters)
+        except HaloTheoryError:
+            raise
+        except Exception as error:
+            raise self.error(f"raised {_described(error)}", line=_line_in(error, self.path)) from error
+        if not isinstance(losses, Tensor):
+            raise self.error(f"returned {type(losses).__name__}; return a tensor of losses, one per example")
+        if losses.shape not in {(batch,), ()}:
+            raise self.error(
+                f"returned shape {tuple(losses.shape)} for a batch of {batch}; "
+                f"return one loss per example, ({batch},), or their mean"
+            )
+        return losses
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether any argument is computed with the reference model."""
+        return "kl" in self.arguments or any(name.startswith("reference_") for name in self.arguments)
+
+    @property
+    def needs_kl(self) -> bool:
+        """Whether the reference point z0 is to be estimated."""
+        return "kl" in self.arguments
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether each completion must come with a thumbs up or down."""
+        return "desirable" in self.arguments
+
+    def with_settings(self, settings: Mapping[str, float]) -> "Loss":
+        """Return this loss with some hyperparameters changed.
+
+        Raises:
+            HaloTheoryError: a name that the loss does not have, or a value that is not finite.
+        """
+        for name, value in settings.items():
+            if name not in self.hyperparameters:
+                known = ", ".join(self.hyperparameters) or "none"
+                raise self.error(
+                    f"no hyperparameter '{name}'{_did_you_mean(name, self.hyperparameters)}; it has: {known}"
+                )
+            if not torch.isfinite(torch.tensor(value)):
+                raise self.error(f"hyperparameter {name}={value} is not finite")
+        values = {name: float(settings.get(name, default)) for name, default in self.hyperparameters.items()}
+        return replace(self, hyperparameters=values)
+
+    def error(self, message: str, *, line: int | None = None) -> HaloTheoryError:
+        """Return an error that names this loss, its file and line."""
+        return HaloTheoryError(f"{self.path}:{line or self.line}: {self.function.__name__}() {message}")
+
+
+def load_loss(spec: str, settings: Mapping[str, float] | None = None) -> Loss:
+    """Return the loss that `spec` names.
+
+    Args:
+        spec: a built-in's name (`kto`), a file (`my_loss.py`: its function `loss`, or its only public function),
+            or a function in a file (`my_loss.py:name`).
+        settings: hyperparameters to change.
+
+    Raises:
+        HaloTheoryError: no such loss; a file that cannot be imported; a function that breaks the contract.
+    """
+    if spec in halotheory.losses.__all__:
+        loss = loss_of(getattr(halotheory.losses, spec), name=spec)
+    else:
+        path, function_name = _split(spec)
+        functions = _public_functions(path)
+        function = _choose(functions, function_name, path)
+        loss = loss_of(function, name=f"{path.name}:{function.__name__}")
+    return loss.with_settings(settings or {})
+
+
+def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss:
+    """Return the checked loss of a Python function.
+
+    Raises:
+        HaloTheoryError: an argument or a default that the contract does not allow.
+    """
+    path, line, argument_lines = _source(function)
+
+    def fail(message: str, argument: str) -> NoReturn:
+        raise HaloTheoryError(f"{path}:{argument_lines.get(argument, line)}: {message}")
+
+    arguments: list[str] = []
+    hyperparameters: dict[str, float] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
+            fail(f"'*{parameter.name}' hides what the loss needs; name every argument", parameter.name)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            hyperparameters[parameter.name] = _hyperparameter(parameter, fail)
+        else:
+            arguments.append(_argument(parameter.name, fail))
+    kinds = sorted({_KIND_OF[name] for name in arguments})
+    if len(kinds) > 1:
+        named = ", ".join(f"'{name}' ({_KIND_OF[name]})" for name in arguments)
+        fail(f"a loss takes the arguments of one kind; this one mixes {' and '.join(kinds)}: {named}", "")
+    return Loss(
+        name=name or function.__name__,
+        function=function,
+        kind=_KIND_OF[arguments[0]] if arguments else "unpaired",
+        arguments=tuple(arguments),
+        hyperparameters=hyperparameters,
+        path=path,
+        line=line,
+    )
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, float]:
+    """Return {'beta': 0.5} for ['beta=0.5'].
+
+    Raises:
+        HaloTheoryError: a word that is not `name=number`.
+    """
+    settings: dict[str, float] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        try:
+            settings[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name.strip():
+            raise HaloTheoryError(f"--set {word}: expected name=number, for example --set beta=0.5")
+    return settings
+
+
+def _split(spec: str) -> tuple[Path, str | None]:
+    head, colon, tail = spec.rpartition(":")
+    path, name = (Path(head), tail) if colon and tail.isidentifier() else (Path(spec), None)
+    if path.suffix != ".py":
+        known = halotheory.losses.__all__
+        raise HaloTheoryError(
+            f"unknown loss '{spec}'{_did_you_mean(spec, known)}; "
+            f"give the path of a .py file, or a built-in: {', '.join(known)}"
+        )
+    if not path.is_file():
+        raise HaloTheoryError(f"{path}: no such file")
+    return path, name
+
+
+def _public_functions(path: Path) -> dict[str, Callable[..., Tensor]]:
+    module = _imported(path)
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def _imported(path: Path) -> ModuleType:
+    """Return the module of a file, kept out of `sys.modules` under its bare name."""
+    name = f"halotheory_loss_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses and torch look their module up
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise HaloTheoryError(f"{error.filename or path}:{error.lineno}: syntax error: {error.msg}") from error
+    except (Exception, SystemExit) as error:
+        line = _line_in(error, str(path)) or 1
+        raise HaloTheoryError(f"{path}:{line}: importing the file raised {_described(error)}") from error
+    return module
+
+
+def _choose(functions: Mapping[str, Callable[..., Tensor]], name: str | None, path: Path) -> Callable[..., Tensor]:
+    listed = ", ".join(functions) or "none"
+    if name is not None and name not in functions:
+        raise HaloTheoryError(
+            f"{path}: no public function '{name}'{_did_you_mean(name, functions)}; there are: {listed}"
+        )
+    if name is None and "loss" not in functions and len(functions) != 1:
+        raise HaloTheoryError(
+            f"{path}: which function is the loss? call it `loss`, or name it as {path}:NAME; there are: {listed}"
+        )
+    return functions[name or ("loss" if "loss" in functions else next(iter(functions)))]
+
+
+def _source(function: Callable[..., Tensor]) -> tuple[str, int, dict[str, int]]:
+    """Return the function's file, the line of its `def`, and the line of each argument."""
+    path = inspect.getsourcefile(function) or "<unknown>"
+    first = function.__code__.co_firstlineno
+    try:
+        tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return _shown(path), first, {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == function.__name__:
+            decorated = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            if decorated == first:
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                given += [star for star in (node.args.vararg, node.args.kwarg) if star]
+                return _shown(path), node.lineno, {argument.arg: argument.lineno for argument in given}
+    return _shown(path), first, {}
+
+
+def _shown(path: str) -> str:
+    """Return the path relative to the working folder where it lies inside it."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except (OSError, ValueError):
+        return path
+
+
+def _argument(name: str, fail: Callable[[str, str], NoReturn]) -> str:
+    if name not in _KIND_OF:
+        permitted = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in ARGUMENTS.items())
+        fail(
+            f"unknown argument '{name}'{_did_you_mean(name, _KIND_OF)}; permitted are {permitted}; "
+            "hyperparameters are keyword-only floats (*, beta=0.1)",
+            name,
+        )
+    return name
+
+
+def _hyperparameter(parameter: inspect.Parameter, fail: Callable[[str, str], NoReturn]) -> float:
+    value = parameter.default
+    if parameter.name in _KIND_OF:
+        fail(f"'{parameter.name}' is an argument, not a hyperparameter; write it before the *", parameter.name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        shown = "no default" if value is parameter.empty else f"the default {value!r}"
+        fail(f"hyperparameter '{parameter.name}' has {shown}; give it a float", parameter.name)
+    return float(value)
+
+
+def _did_you_mean(name: str, known: "Sequence[str] | Mapping[str, object]") -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _policy_arguments() -> str:
+    return ", ".join(name for names in ARGUMENTS.values() for name in names if name.startswith("policy_"))
+
+
+def _described(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _line_in(error: BaseException, path: str) -> int | None:
+    """Return the innermost line of the user's file in the error's traceback."""
+    wanted, line, trace = Path(path).resolve(), None, error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename).resolve() == wanted:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

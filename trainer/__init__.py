@@ -1,0 +1,1 @@
+"""Alignment of language models with feedback, with any loss of the contract."""
