@@ -1,0 +1,217 @@
+"""Benchmarks: the lm-eval tasks that a name, a task file or a data folder stands for."""
+
+import difflib
+import importlib.util
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evalkit.data_folder import data_files
+from evalkit.errors import EvalkitError
+from evalkit.task_file import TaskFile, read_task_file
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subtask:
+    """One task of lm-eval within a benchmark: a subset of its items, scored alone.
+
+    Attributes:
+        subset: its name within the benchmark; "" where the benchmark is one task.
+        task: lm-eval's name.
+        digest: a hash of the settings, and of the data where it is local.
+        num_rows: rows of the scored split, where it was counted beforehand.
+        load: builds lm-eval's task; reads the data.
+    """
+
+    subset: str
+    task: str
+    digest: str
+    num_rows: int | None
+    load: Callable[[], "Task"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A named list of subtasks whose items make one score.
+
+    Attributes:
+        name: as it stands in results.
+        subtasks: in order.
+        score_filter: the answer filter of lm-eval whose result is the score; None for the task's first.
+        local: whether no part of it is read from the network.
+    """
+
+    name: str
+    subtasks: tuple[Subtask, ...]
+    score_filter: str | None
+    local: bool
+
+
+@dataclass(frozen=True)
+class _Packaged:
+    """Where lm-eval keeps a benchmark's task files, and the one filter that we score."""
+
+    pattern: str
+    num_subtasks: int
+    prefix: str
+    score_filter: str
+
+
+# The paper's settings: GSM8K 8-shot and BBH 3-shot chain of thought, MMLU 0-shot, all as lm-eval packages them.
+# GSM8K's score is the number after "The answer is", the form that the eight examples show ("strict-match").
+_PACKAGED = {
+    "gsm8k": _Packaged("gsm8k/gsm8k-cot.yaml", 1, "gsm8k_cot", "strict-match"),
+    "bbh": _Packaged("bbh/cot_fewshot/[!_]*.yaml", 27, "bbh_cot_fewshot_", "get-answer"),
+    "mmlu": _Packaged("mmlu/default/mmlu_*.yaml", 57, "mmlu_", "none"),
+}
+
+
+def find_benchmarks(names: Sequence[str], data_dir: Path | None = None) -> list[Benchmark]:
+    """Return the benchmarks that `names` stand for.
+
+    Args:
+        names: `gsm8k`, `bbh`, `mmlu`, the path of a task file (`.yaml`), or any other task or group of lm-eval.
+        data_dir: a folder that holds gsm8k, bbh and mmlu; without it lm-eval loads them from the hub.
+
+    Raises:
+        EvalkitError: an unknown or repeated name, or a file that is missing, partial or malformed.
+    """
+    if not names:
+        raise EvalkitError("no benchmark; name some, such as --benchmarks gsm8k,bbh,mmlu")
+    if data_dir is not None and not data_dir.is_dir():
+        raise EvalkitError(f"{data_dir}: no such folder")
+    benchmarks = [_find(name, data_dir) for name in names]
+    found = [benchmark.name for benchmark in benchmarks]
+    if repeated := next((name for name in found if found.count(name) > 1), None):
+        raise EvalkitError(f"benchmark '{repeated}' is named twice")
+    return benchmarks
+
+
+def _find(name: str, data_dir: Path | None) -> Benchmark:
+    if name in _PACKAGED:
+        return _packaged(name, data_dir)
+    if name.split("_")[0] == "humaneval":
+        raise EvalkitError(f"benchmark '{name}' needs code execution in a sandbox; not available yet")
+    if name.endswith((".yaml", ".yml")):
+        return _from_task_file(Path(name))
+    if data_dir is not None:
+        raise EvalkitError(
+            f"benchmark '{name}' has no place in a data folder{_did_you_mean(name, _PACKAGED)}; "
+            f"{', '.join(_PACKAGED)} and task files (.yaml) have; for others leave --data-dir out"
+        )
+    return _from_index(name)
+
+
+def _packaged(name: str, data_dir: Path | None) -> Benchmark:
+    known = _PACKAGED[name]
+    paths = sorted(_lm_eval_tasks().glob(known.pattern))
+    if len(paths) != known.num_subtasks:
+        raise EvalkitError(
+            f"{name}: expected {known.num_subtasks} task files {known.pattern} in lm-eval, found {len(paths)}; "
+            "install a version of lm-eval that has them all"
+        )
+    subtasks = []
+    for path in paths:
+        overrides: dict[str, Any] = {}
+        subset = "" if known.num_subtasks == 1 else read_task_file(path).name.removeprefix(known.prefix)
+        if data_dir is not None:
+            files = data_files(data_dir, name, subset)
+            absolute = {split: [str(file.resolve())] for split, file in files.items()}
+            overrides = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": absolute}}
+        subtasks.append(_subtask(read_task_file(path, overrides), subset))
+    return Benchmark(
+        name=name, subtasks=tuple(subtasks), score_filter=known.score_filter, local=data_dir is not None
+    )
+
+
+def _from_task_file(path: Path) -> Benchmark:
+    task_file = read_task_file(path)
+    subtask = _subtask(task_file, "")
+    return Benchmark(name=task_file.name, subtasks=(subtask,), score_filter=None, local=bool(task_file.data))
+
+
+def _subtask(file: TaskFile, subset: str) -> Subtask:
+    split = file.config.get("test_split") or file.config.get("validation_split")
+    return Subtask(
+        subset=subset,
+        task=file.name,
+        digest=file.digest(),
+        num_rows=file.num_rows(str(split)),
+        load=lambda: _load_task_file(file),
+    )
+
+
+def _load_task_file(file: TaskFile) -> "Task":
+    """Return lm-eval's task of a task file, with the paths of its data made absolute."""
+    import yaml
+    from lm_eval.tasks import TaskManager
+
+    keys = ("dataset_path", "dataset_kwargs")
+    found = {key: file.config[key] for key in keys if key in file.config} | file.overrides
+    with tempfile.TemporaryDirectory() as folder:
+        if file.data:  # read afresh: the cache of `datasets` takes a file of the same name and time for the same
+            found["dataset_kwargs"] = found["dataset_kwargs"] | {"cache_dir": folder, "keep_in_memory": True}
+        generated = Path(folder) / "task.yaml"
+        generated.write_text(yaml.safe_dump({"include": str(file.path.resolve()), **found}), encoding="utf-8")
+        try:
+            loaded = TaskManager(include_defaults=False).load([str(generated)])
+        except Exception as error:  # lm-eval runs the user's templates and functions here
+            raise _cannot_build(str(file.path), error) from error
+    return loaded["tasks"][file.name]
+
+
+def _from_index(name: str) -> Benchmark:
+    """Return a benchmark by its name in lm-eval's index, which takes seconds to read."""
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager()
+    if name not in manager.all_tasks:
+        near = _did_you_mean(name, [*_PACKAGED, *manager.all_tasks])
+        raise EvalkitError(
+            f"unknown benchmark '{name}'{near}; give {', '.join(_PACKAGED)}, a task of lm-eval, or a .yaml file"
+        )
+    try:
+        tasks: dict[str, Task] = manager.load([name])["tasks"]
+    except Exception as error:  # lm-eval runs the task's own code here, and loads its data
+        raise _cannot_build(f"benchmark '{name}'", error) from error
+    if not tasks:
+        raise EvalkitError(f"benchmark '{name}' has no tasks in lm-eval")
+    subtasks = [_indexed_subtask(task_name, task, single=len(tasks) == 1) for task_name, task in tasks.items()]
+    return Benchmark(name=name, subtasks=tuple(subtasks), score_filter=None, local=False)
+
+
+def _indexed_subtask(name: str, task: "Task", *, single: bool) -> Subtask:
+    import hashlib
+    import json
+
+    settings = {key: value for key, value in task.dump_config().items() if key != "metadata"}
+    text = json.dumps([settings, str(task.VERSION)], sort_keys=True, default=str)
+    return Subtask(
+        subset="" if single else name,
+        task=name,
+        digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
+        num_rows=None,
+        load=lambda: task,
+    )
+
+
+def _cannot_build(what: str, error: Exception) -> EvalkitError:
+    text = " ".join(str(error).split())
+    return EvalkitError(f"{what}: lm-eval cannot build the task: {type(error).__name__}: {text}")
+
+
+def _lm_eval_tasks() -> Path:
+    spec = importlib.util.find_spec("lm_eval")
+    if spec is None or not spec.submodule_search_locations:
+        raise EvalkitError("lm-eval is not installed; install it with: pip install 'halotheory[eval]'")
+    return Path(spec.submodule_search_locations[0]) / "tasks"
+
+
+def _did_you_mean(name: str, known: "Sequence[str] | dict[str, Any]") -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
