@@ -1,0 +1,325 @@
+"""A whole run: from a configuration to a model on disk."""
+
+import copy
+import hashlib
+import inspect
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor
+
+from halotheory.contract import Loss, load_loss
+from trainer import checkpoint, metrics
+from trainer.balance import balanced_weights
+from trainer.batch import Sequences
+from trainer.checkpoint import Position
+from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
+from trainer.data import read_rows
+from trainer.errors import TrainerError
+from trainer.files import finish_folder, partial_folder, write_text
+from trainer.logps import Scorer, completion_logps
+from trainer.loop import Training, train
+from trainer.metrics import Window
+from trainer.model_card import model_card
+from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
+from trainer.order import Order
+from trainer.progress import say
+from trainer.schedule import make_optimizer
+from trainer.tokens import DataReport, Limits, TokenTable, tokenize
+
+DEFAULT_CONTEXT = 2048
+DEFAULT_RATES = {"paired": 5e-7, "thumbs": 5e-6, "completions": 2e-5}
+"""Learning rates where none is given: the KTO paper's for DPO and for KTO (section 3.2), and a usual one for SFT."""
+
+
+def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
+    """Return the folder of the aligned model, `output/model`.
+
+    Continues an interrupted run of the same configuration; does nothing for a finished one.
+
+    Args:
+        config: the run.
+        overwrite: replace a run of another configuration in the same folder.
+
+    Raises:
+        HaloTheoryError: a loss, data, a model or an output folder that cannot be used.
+        KeyboardInterrupt: the run was told to stop; a checkpoint is saved first.
+    """
+    quiet()
+    loss = load_loss(config.loss, config.hyperparameters)
+    if loss.kind == "token":
+        raise loss.error("is a token-level loss, and these are not trained yet; take a paired or an unpaired one")
+    config = replace(config, learning_rate=config.learning_rate or _default_rate(loss))
+    output = Path(config.output)
+    accelerator = Accelerator(mixed_precision="no")
+    tell = say if accelerator.is_main_process else _silent
+    if _finished(output, config, overwrite):
+        tell(f"{output}: this run is finished; its model is {output / 'model'}")
+        return output / "model"
+
+    training, report = _prepare(config, loss, accelerator)
+    for line in report.lines():
+        tell(line)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        _open_folder(output, config, report, training.loss, overwrite)
+    accelerator.wait_for_everyone()
+    start = _start(training)
+    if start.step:
+        tell(f"continues from step {start.step} of {training.steps}")
+    train(training, start)
+    if accelerator.is_main_process:
+        _save_model(training, report)
+    accelerator.wait_for_everyone()
+    accelerator.free_memory()
+    return output / "model"
+
+
+def _default_rate(loss: Loss) -> float:
+    if loss.kind == "paired":
+        return DEFAULT_RATES["paired"]
+    return DEFAULT_RATES["thumbs" if loss.needs_labels else "completions"]
+
+
+def _silent(text: str) -> None:
+    """Say nothing: one process speaks for all."""
+
+
+def _finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
+    """Return whether the folder holds this run, done.
+
+    Raises:
+        TrainerError: it holds another run, or something else that would be lost.
+    """
+    if Path(config.model).resolve().is_relative_to(output.resolve()) and Path(config.model).exists():
+        raise TrainerError(
+            f"--output {output}: the starting model {config.model} lies in it; give another --output"
+        )
+    if overwrite:
+        return False
+    if not (output / "config.yaml").exists():
+        there = [name for name in ("model", "metrics.jsonl", "checkpoints") if (output / name).exists()]
+        if there:
+            raise TrainerError(
+                f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite"
+            )
+        return False
+    stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
+    changed = [name for name in differing_keys(stored, wanted) if name != "output"]
+    if changed:
+        told = ", ".join(f"{name} was {stored.get(name)} and is {wanted.get(name)}" for name in changed)
+        raise TrainerError(
+            f"{output}: holds a run of another configuration: {told}; give another --output, or --overwrite"
+        )
+    return (output / "model" / "config.json").exists()
+
+
+def _open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Loss, overwrite: bool) -> None:
+    """Write what the run was told and what became of its data; with `overwrite`, remove an older run's files."""
+    if overwrite:
+        for name in ("config.yaml", "metrics.jsonl", "data_report.json"):
+            (output / name).unlink(missing_ok=True)
+        for name in ("model", "checkpoints"):
+            shutil.rmtree(output / name, ignore_errors=True)
+    values = {**report.as_dict(), "hyperparameters": dict(loss.hyperparameters)}
+    write_text(output / "data_report.json", checkpoint.as_json(values))
+    write_text(output / "config.yaml", as_yaml(config))
+
+
+def _prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[Training, DataReport]:
+    """Return everything that the loop works with: data as tokens, model, reference, optimizer."""
+    context = context_length(config.model)
+    if config.max_length and context and config.max_length > context:
+        raise TrainerError(
+            f"--max-length {config.max_length}: {config.model} knows {context} positions; give at most these"
+        )
+    codec = load_codec(config.model, config.chat_template)
+    limits = Limits(
+        total=config.max_length or min(DEFAULT_CONTEXT, context or DEFAULT_CONTEXT),
+        prompt=config.max_prompt_length,
+    )
+    rows = read_rows(config.data, config.split)
+    table, report = tokenize(rows, loss, codec, limits, source=config.data)
+    tell = say if accelerator.is_main_process else _silent
+    loss = _weighted(loss, config, report, tell)
+    order = _order(table, loss, config, accelerator.num_processes, tell)
+
+    model = load_model(config.model)
+    _check_vocabulary(model, table, config.model)
+    reference = _reference(model, table, config, loss)
+    model.train(config.dropout)
+    set_seed(config.seed, device_specific=True)
+    policy, optimizer = accelerator.prepare(model, make_optimizer(model, config))
+    steps = config.max_steps or math.ceil(config.epochs * order.steps_per_epoch)
+    scorer = _scorer(loss, policy, reference, accelerator, DTYPES[config.dtype])
+    training = Training(
+        config=config,
+        loss=loss,
+        table=table,
+        codec=codec,
+        order=order,
+        accelerator=accelerator,
+        policy=policy,
+        optimizer=optimizer,
+        scorer=scorer,
+        steps=steps,
+        output=Path(config.output),
+        fingerprint=_fingerprint(table, loss),
+    )
+    return training, report
+
+
+def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callable[[str], None]) -> Loss:
+    """Return the loss with the class weights of eq. 7 where asked, and warn where they would be of use."""
+    names = ("desirable_weight", "undesirable_weight")
+    weighs = loss.needs_labels and all(name in loss.hyperparameters for name in names)
+    given = [name for name in names if name in config.hyperparameters]
+    if config.balance and not weighs:
+        raise TrainerError(
+            f"--balance: {loss.name} has no hyperparameters {' and '.join(names)} to set; leave it out"
+        )
+    if config.balance and given:
+        raise TrainerError(
+            f"--balance: sets {' and '.join(names)}, and --set gives {given[0]}; leave one of the two out"
+        )
+    if not weighs or given or not report.desirable or not report.undesirable:
+        return loss
+    weights = balanced_weights(report.desirable, report.undesirable)
+    if not weights:
+        return loss
+    (name, value), counts = (
+        next(iter(weights.items())),
+        f"{report.desirable} desirable, {report.undesirable} undesirable",
+    )
+    if config.balance:
+        tell(f"balance: {counts}: {name}={value:g}")
+        return loss.with_settings({**loss.hyperparameters, **weights})
+    tell(
+        f"warning: {counts}: the labels are imbalanced (KTO, eq. 7); consider --balance, which is --set {name}={value:g}"
+    )
+    return loss
+
+
+def _order(
+    table: TokenTable, loss: Loss, config: AlignConfig, processes: int, tell: Callable[[str], None]
+) -> Order:
+    """Return the order of the examples.
+
+    Raises:
+        TrainerError: the reference point z0 is asked of microbatches of one example.
+    """
+    together = config.micro_batch_size * processes
+    why = f"{loss.name} estimates its reference point from the other examples of a microbatch"
+    for flag, number in (("--micro-batch-size", together), ("--batch-size", config.batch_size)):
+        if loss.needs_kl and number == 1:
+            raise TrainerError(f"{flag} 1: {why}; give at least 2")
+    if loss.needs_kl and len(table) == 1:
+        raise TrainerError(f"{table.places[0]}: the only example, and {why}; give at least 2")
+    order = Order(
+        prompt_group=table.prompt_group,
+        batch_size=config.batch_size,
+        micro_batch_size=together,
+        seed=config.seed,
+        mismatched=loss.needs_kl,
+    )
+    clashes = order.clashes(order.epoch(0)) if loss.needs_kl else 0
+    if clashes:
+        tell(
+            f"warning: in the first epoch {clashes} of {len(table)} mismatched outputs answer the very prompt they are "
+            "mismatched with, because too many examples share one prompt; the reference point uses them all the same"
+        )
+    return order
+
+
+def _check_vocabulary(model: Any, table: TokenTable, name: str) -> None:
+    size, largest = model.get_input_embeddings().weight.shape[0], int(table.tokens.max())
+    if largest >= size:
+        raise TrainerError(
+            f"{name}: the tokenizer gives token {largest} and the model has {size} tokens; "
+            "give the model's own tokenizer, and a reference model of the same family"
+        )
+
+
+def _reference(model: Any, table: TokenTable, config: AlignConfig, loss: Loss) -> Any:
+    """Return the frozen reference model, or None for a loss that needs none."""
+    if not loss.needs_reference:
+        return None
+    if config.reference_model is None:
+        reference = copy.deepcopy(model)
+    else:
+        reference = load_model(config.reference_model, option="--reference-model")
+        _check_vocabulary(reference, table, config.reference_model)
+    return reference.requires_grad_(False).eval()
+
+
+def _scorer(loss: Loss, policy: Any, reference: Any, accelerator: Accelerator, dtype: torch.dtype) -> Scorer:
+    if reference is not None:
+        reference.to(accelerator.device)
+
+    def mean(values: Tensor, counts: bool) -> Tensor:
+        total, count = accelerator.reduce(torch.stack([values.sum(), values.new_tensor(len(values))]) * counts)
+        return total / count
+
+    def score(model: Any) -> Callable[[Sequences], Tensor]:
+        return lambda sequences: completion_logps(model, sequences, dtype)
+
+    return Scorer(loss=loss, policy=score(policy), reference=score(reference), mean=mean)
+
+
+def _fingerprint(table: TokenTable, loss: Loss) -> str:
+    """Return a digest of what the gradient depends on and the configuration does not tell."""
+    digest = hashlib.sha256()
+    for values in (
+        table.tokens,
+        table.prompt_start,
+        table.completion_start,
+        table.completion_length,
+        table.desirable,
+    ):
+        digest.update(values.tobytes())
+    digest.update(inspect.getsource(loss.function).encode())
+    return digest.hexdigest()
+
+
+def _start(training: Training) -> Position:
+    """Return where the run begins: at its last checkpoint, which is loaded, or at the beginning."""
+    accelerator, output = training.accelerator, training.output
+    found = checkpoint.last(output / "checkpoints")
+    fresh = Position(
+        step=0, window=Window(), fingerprint=training.fingerprint, processes=accelerator.num_processes
+    )
+    if found is not None:
+        path, position = found
+        checkpoint.restore(accelerator, path, position, training.fingerprint)
+        if position.processes != accelerator.num_processes and accelerator.is_main_process:
+            say(
+                f"warning: {path} is of {position.processes} processes; with {accelerator.num_processes} numbers differ"
+            )
+    else:
+        position = fresh
+    if accelerator.is_main_process:
+        metrics.cut_after(output / "metrics.jsonl", position.step)
+    accelerator.wait_for_everyone()
+    return position
+
+
+def _save_model(training: Training, report: DataReport) -> None:
+    """Write the model, its tokenizer and its card as `output/model`, at once."""
+    model = training.accelerator.unwrap_model(training.policy).to(DTYPES[training.config.dtype])
+    if model.generation_config is not None and model.generation_config.eos_token_id is None:
+        model.generation_config.eos_token_id = list(training.codec.stops)
+    path = training.output / "model"
+    temporary = partial_folder(path)
+    model.save_pretrained(temporary)
+    training.codec.tokenizer.save_pretrained(temporary)
+    last = metrics.read(training.output / "metrics.jsonl")[-1]
+    card = model_card(training.config, training.loss, report, last, training.accelerator.num_processes)
+    write_text(temporary / "README.md", card)
+    finish_folder(temporary, path)

@@ -1,0 +1,86 @@
+"""Checkpoints: everything that a killed run needs to end with the weights of an undisturbed one."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from trainer.errors import TrainerError
+from trainer.files import finish_folder, partial_folder, write_text, writing
+from trainer.metrics import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a run stands.
+
+    Attributes:
+        step: optimizer steps done; the order of the data is a function of it.
+        window: the metrics since the last logged line.
+        fingerprint: of the data as tokens and of the loss; a run continues only with the same.
+        processes: how many took part.
+    """
+
+    step: int
+    window: Window
+    fingerprint: str
+    processes: int
+
+
+def save(accelerator: Accelerator, folder: Path, position: Position, *, keep: int = 2) -> None:
+    """Save model, optimizer, random generators and position as `folder/step-000100`; the older but `keep` - 1 go.
+
+    The folder gets its name when it is whole. Called by every process.
+    """
+    path = folder / f"step-{position.step:06d}"
+    temporary = path.with_name(f".{path.name}.partial")
+    if accelerator.is_main_process:
+        partial_folder(path)
+    accelerator.wait_for_everyone()
+    with writing(path):
+        accelerator.save_state(str(temporary), safe_serialization=True)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        write_text(temporary / "position.json", json.dumps(asdict(position)))
+        finish_folder(temporary, path)
+        for old in _steps(folder)[:-keep]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def last(folder: Path) -> tuple[Path, Position] | None:
+    """Return the newest whole checkpoint, or None."""
+    for path in reversed(_steps(folder)):
+        try:
+            values = json.loads((path / "position.json").read_text(encoding="utf-8"))
+            return path, Position(**{**values, "window": Window(**values["window"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            continue
+    return None
+
+
+def restore(accelerator: Accelerator, path: Path, position: Position, fingerprint: str) -> None:
+    """Load a checkpoint into the prepared model and optimizer. Called by every process.
+
+    Raises:
+        TrainerError: the data or the loss is not what the checkpoint was made with.
+    """
+    if position.fingerprint != fingerprint:
+        raise TrainerError(
+            f"{path}: the data or the loss file changed since this checkpoint; "
+            "give another --output, or start anew with --overwrite"
+        )
+    accelerator.load_state(str(path))
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def as_json(values: Mapping[str, Any]) -> str:
+    """Return indented JSON, as the files of a run have it."""
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,125 @@
+"""The command line: each command parses, calls one function, and prints."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+
+from halotheory.command import run
+from trainer.config import AlignConfig, SampleConfig, make_config
+from trainer.errors import HaloTheoryError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Align language models with feedback, with any loss.",
+)
+
+_RECIPE = typer.Option(help="YAML recipe; options given here override it.", metavar="FILE")
+_SETTINGS = typer.Option(
+    "--set", help="Hyperparameter of the loss, for example --set beta=0.05.", metavar="NAME=NUMBER"
+)
+_OVERWRITE = typer.Option("--overwrite", help="Replace a run of another configuration in --output.")
+_DEBUG = typer.Option("--debug", help="Show tracebacks.")
+
+
+def main() -> int:
+    """Return the exit status of this process's command line."""
+    return run(app, HaloTheoryError)
+
+
+def _options(config_class: type, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return one typer annotation per field of a configuration."""
+    annotations: dict[str, Any] = {}
+    hints = get_type_hints(config_class)
+    for one in fields(config_class):
+        if one.name in leave_out or "help" not in one.metadata:
+            continue
+        hint = hints[one.name]
+        kinds = [str] if get_origin(hint) is Literal else [kind for kind in get_args(hint) or (hint,) if kind]
+        kind = next(kind for kind in kinds if kind is not type(None))
+        required = one.default is MISSING
+        shown = one.metadata["shown"] or False
+        text = one.metadata["help"] + (" [required]" if required else "")
+        flag = "--" + one.name.replace("_", "-")
+        option = typer.Option(flag, help=text, show_default=shown)
+        annotations[one.name] = Annotated[kind | None, option]
+    return annotations
+
+
+def _with_options(annotations: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, written as f(**words), the options that typer is to parse."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(hint), annotation=hint)
+            for name, hint in annotations.items()
+        ]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = dict(annotations)
+        return command
+
+    return decorate
+
+
+def _default(hint: Any) -> bool | None:
+    return False if get_args(hint)[0] is bool else None
+
+
+_FLAGS = {"overwrite": Annotated[bool, _OVERWRITE], "debug": Annotated[bool, _DEBUG]}
+_FROM_FILE = {"config": Annotated[str | None, _RECIPE]}
+_SET = {"settings": Annotated[list[str] | None, _SETTINGS]}
+
+
+@app.command(name="align", no_args_is_help=True)
+@_with_options({**_options(AlignConfig), **_SET, **_FROM_FILE, **_FLAGS})
+def align_command(**words: Any) -> None:
+    """Align a model with feedback, with any loss.
+
+    Example: trainer align --loss kto --model out/sft/model --data thumbs.jsonl --output out/kto --set beta=0.1
+    """
+    from halotheory.contract import parse_settings
+
+    settings = parse_settings(words.pop("settings") or [])
+    _train(words, hyperparameters=settings) if settings else _train(words)
+
+
+@app.command(name="sft", no_args_is_help=True)
+@_with_options(
+    {**_options(AlignConfig, ("loss", "balance", "reference_model")), **_FROM_FILE, **_FLAGS},
+)
+def sft_command(**words: Any) -> None:
+    """Finetune on good completions: `align` with the loss `sft`.
+
+    Pairs give their chosen completion, thumbs their desirable ones, rows of {prompt, completion} all.
+
+    Example: trainer sft --model Qwen/Qwen2.5-0.5B --data pairs.jsonl --output out/sft --epochs 2
+    """
+    _train(words, loss="sft")
+
+
+def _train(words: dict[str, Any], **fixed: object) -> None:
+    from trainer.align import align
+
+    overwrite, recipe = words.pop("overwrite"), words.pop("config")
+    words.pop("debug")
+    given = {name: value for name, value in words.items() if value is not None} | fixed
+    print(align(make_config(AlignConfig, given, recipe), overwrite=overwrite))
+
+
+@app.command(name="sample", no_args_is_help=True)
+@_with_options({**_options(SampleConfig), **_FLAGS})
+def sample_command(**words: Any) -> None:
+    """Sample completions of prompts to a JSONL file.
+
+    Example: trainer sample --model out/sft/model --data prompts.jsonl --output samples.jsonl --samples 4
+    """
+    from trainer.sample import sample
+
+    overwrite = words.pop("overwrite")
+    words.pop("debug")
+    given = {name: value for name, value in words.items() if value is not None}
+    print(sample(make_config(SampleConfig, given), overwrite=overwrite))

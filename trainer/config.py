@@ -1,0 +1,255 @@
+"""What a training run is told: one frozen record, from Python, a YAML recipe or the command line."""
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_type_hints
+
+from trainer.errors import TrainerError
+
+_CHECKS: dict[str, Callable[[float], bool]] = {
+    "> 0": lambda value: value > 0,
+    ">= 0": lambda value: value >= 0,
+    ">= 1": lambda value: value >= 1,
+    ">= 8": lambda value: value >= 8,
+    "in [0, 1]": lambda value: 0 <= value <= 1,
+    "in (0, 1]": lambda value: 0 < value <= 1,
+}
+
+
+def option(text: str, default: Any = MISSING, *, check: str | None = None, shown: str | None = None) -> Any:
+    """Return a field that is also a command-line option.
+
+    Args:
+        text: the option's help.
+        default: its value when not given; none means that it must be given.
+        check: a key of `_CHECKS`, which a value must satisfy.
+        shown: the default as help prints it, where the value itself says too little.
+    """
+    if default is not MISSING and shown is None and default is not None and not isinstance(default, bool):
+        shown = str(default)
+    return field(default=default, metadata={"help": text, "check": check, "shown": shown})
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignConfig:
+    """Everything that decides the weights at the end of a run; `config.yaml` holds it.
+
+    Raises:
+        TrainerError: a value of the wrong type or outside its range.
+    """
+
+    model: str = option("Model to start from: a folder or a hub name.")
+    data: str = option(
+        "Feedback: a .jsonl, .json or .parquet file (or .gz of one), or a hub data set NAME[:CONFIG]."
+    )
+    output: str = option("Folder of the run; the same command continues an interrupted one.")
+    loss: str = option("A built-in (kto, dpo, ipo, hinge, sft), my_loss.py, or my_loss.py:name.", "kto")
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    balance: bool = option("Set the class weights so that eq. 7 of the KTO paper holds, with ratio 4:3.", False)
+    reference_model: str | None = option("Frozen reference model.", None, shown="the starting model")
+    split: str = option("Split of a hub data set.", "train")
+    chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
+    learning_rate: float | None = option(
+        "Peak learning rate.", None, check="> 0", shown="5e-7 pairs, 5e-6 thumbs, 2e-5 sft"
+    )
+    epochs: float = option("Passes over the data.", 1.0, check="> 0")
+    max_steps: int | None = option("Optimizer steps, instead of --epochs.", None, check=">= 1")
+    batch_size: int = option("Examples per optimizer step, over all processes; a pair is one.", 32, check=">= 1")
+    micro_batch_size: int = option("Examples at a time per process.", 8, check=">= 1")
+    max_length: int | None = option(
+        "Tokens of prompt and completion together.", None, check=">= 8", shown="2048, or the model's context"
+    )
+    max_prompt_length: int | None = option(
+        "Tokens of a prompt.", None, check=">= 1", shown="what --max-length leaves"
+    )
+    optimizer: Literal["adamw", "rmsprop"] = option("adamw or rmsprop.", "adamw")
+    schedule: Literal["constant", "linear", "cosine"] = option(
+        "Learning rate after warmup: constant, linear or cosine decay to 0.", "linear"
+    )
+    warmup_ratio: float = option("Share of the steps with a rising learning rate.", 0.1, check="in [0, 1]")
+    weight_decay: float = option("Decoupled decay of the matrices (adamw), L2 (rmsprop).", 0.0, check=">= 0")
+    max_grad_norm: float = option("Clip the gradient to this norm; 0: never.", 1.0, check=">= 0")
+    dropout: bool = option("Keep the model's dropout on.", False)
+    dtype: Literal["float32", "bfloat16"] = option(
+        "Arithmetic of the forward pass: float32 or bfloat16; weights and log-probabilities stay float32.",
+        "float32",
+    )
+    seed: int = option("Seed of the order of the data, and of dropout.", 0, check=">= 0")
+    save_steps: int = option("Steps between checkpoints.", 500, check=">= 1")
+    log_steps: int = option("Steps between lines of metrics.jsonl.", 1, check=">= 1")
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by name, plain enough for YAML."""
+        return {**asdict(self), "hyperparameters": dict(self.hyperparameters)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleConfig:
+    """Everything that decides the samples.
+
+    Raises:
+        TrainerError: a value of the wrong type or outside its range.
+    """
+
+    model: str = option("Model to sample from: a folder or a hub name.")
+    data: str = option("Prompts: rows with a column `prompt`, text or conversations; other columns are kept.")
+    output: str = option("JSONL file to write; the same command continues an interrupted one.")
+    samples: int = option("Completions per prompt.", 1, check=">= 1")
+    temperature: float = option("Sampling temperature; 0: greedy.", 1.0, check=">= 0")
+    top_p: float = option("Sample from the smallest set of tokens with this probability.", 1.0, check="in (0, 1]")
+    max_new_tokens: int = option("Tokens of a completion.", 256, check=">= 1")
+    seed: int = option("Seed of the sampling.", 0, check=">= 0")
+    batch_size: int = option("Completions at a time.", 64, check=">= 1")
+    split: str = option("Split of a hub data set.", "train")
+    chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
+    dtype: Literal["float32", "bfloat16"] = option("Weights and arithmetic: float32 or bfloat16.", "float32")
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        if self.temperature == 0 and self.samples > 1:
+            raise TrainerError(
+                f"--temperature 0 --samples {self.samples}: greedy samples are all alike; "
+                "use --samples 1, or a temperature above 0"
+            )
+
+
+def make_config(config_class: type, given: Mapping[str, object], recipe: str | None = None) -> Any:
+    """Return the record of a recipe's values, overridden by those `given`.
+
+    Args:
+        config_class: AlignConfig or SampleConfig.
+        given: values by field name.
+        recipe: a YAML file, or none.
+
+    Raises:
+        TrainerError: a recipe that cannot be read, an unknown key, a missing or wrong value.
+    """
+    values = dict(read_recipe(recipe, config_class)) if recipe else {}
+    merged = {**dict(values.pop("hyperparameters", None) or {}), **dict(given.get("hyperparameters") or {})}  # type: ignore[call-overload]
+    values.update(given)
+    if merged:
+        values["hyperparameters"] = merged
+    for one in fields(config_class):
+        if one.name not in values and one.default is MISSING and one.default_factory is MISSING:
+            raise TrainerError(f"{_flag(one.name)} is missing; give it on the command line or in the recipe")
+    return config_class(**values)
+
+
+def read_recipe(path: str, config_class: type = AlignConfig) -> dict[str, Any]:
+    """Return the values of a YAML file, by field name; `1e-6` is a number.
+
+    Raises:
+        TrainerError: no such file, malformed YAML, a key that is unknown or repeated.
+    """
+    import yaml
+
+    known = [one.name for one in fields(config_class)]
+    loader = _yaml_loader(Path(path))
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            raise TrainerError(f"{path}:1: expected lines of `name: value`")
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line, key = key_node.start_mark.line + 1, key_node.value
+            if key not in known:
+                raise TrainerError(f"{path}:{line}: unknown key '{key}'{did_you_mean(key, known)}")
+            if key in values:
+                raise TrainerError(f"{path}:{line}: '{key}' is given twice; keep one")
+            values[key] = loader.construct_object(value_node, deep=True)
+        return values
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise TrainerError(f"{path}:{line}: malformed YAML: {getattr(error, 'problem', error)}") from error
+
+
+def as_yaml(config: AlignConfig) -> str:
+    """Return the text of `config.yaml`: a recipe that makes the same run again."""
+    import yaml
+
+    return yaml.safe_dump(config.as_dict(), sort_keys=False)
+
+
+def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """Return the names, in order, whose values differ."""
+    names = list(dict.fromkeys([*old, *new]))
+    return [name for name in names if old.get(name) != new.get(name)]
+
+
+def did_you_mean(name: str, known: "list[str] | tuple[str, ...]") -> str:
+    """Return a suggestion to append to an error, or nothing."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(known)}"
+
+
+def _yaml_loader(path: Path) -> Any:
+    """Return a safe loader for which 1e-6 is a number (PyYAML's own wants 1.0e-6)."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    number = re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$|^[-+]?\.\d+[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
+    try:
+        return Loader(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainerError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _check_fields(config: Any) -> None:
+    hints = get_type_hints(type(config))
+    for one in fields(config):
+        value = getattr(config, one.name)
+        for problem in _problems(value, hints[one.name], one.metadata.get("check")):
+            raise TrainerError(f"{_flag(one.name)} {value}: {problem}")
+
+
+def _problems(value: object, hint: Any, check: str | None) -> Iterator[str]:
+    """Yield what is wrong with one value."""
+    if hint == Mapping[str, float]:
+        if not isinstance(value, Mapping) or not all(_is_number(number) for number in value.values()):
+            yield "expected name: number"
+        return
+    choices = get_args(hint) if get_args(hint) and isinstance(get_args(hint)[0], str) else None
+    if choices:
+        if value not in choices:
+            yield f"expected {', '.join(choices)}"
+        return
+    allowed = get_args(hint) or (hint,)
+    if value is None and type(None) in allowed:
+        return
+    wanted = next(kind for kind in allowed if kind is not type(None))
+    if not _is_a(value, wanted):
+        yield f"expected {_KIND_NAMES[wanted]}"
+    elif check is not None and not _CHECKS[check](value):  # type: ignore[arg-type]
+        yield f"must be {check}"
+
+
+_KIND_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _is_a(value: object, kind: type) -> bool:
+    if kind is float:
+        return _is_number(value)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _flag(name: str) -> str:
+    return "--set" if name == "hyperparameters" else "--" + name.replace("_", "-")

@@ -1,0 +1,244 @@
+"""Feedback from files: rows read one at a time, checked, and described by one of three formats."""
+
+import gzip
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from halotheory.contract import Loss
+from trainer.config import did_you_mean
+from trainer.errors import TrainerError
+
+Format = Literal["paired", "unpaired", "completions", "prompts"]
+
+COLUMNS: dict[Format, tuple[str, ...]] = {
+    "paired": ("prompt", "chosen", "rejected"),
+    "unpaired": ("prompt", "completion", "label"),
+    "completions": ("prompt", "completion"),
+    "prompts": ("prompt",),
+}
+"""The columns of each format; other columns of a row are left alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a file.
+
+    Attributes:
+        place: where it is, as errors name it: `data.jsonl:7`.
+        values: its columns.
+    """
+
+    place: str
+    values: dict[str, Any]
+
+
+def read_rows(source: str, split: str = "train") -> Iterator[Row]:
+    """Yield the rows of a .jsonl, .json or .parquet file (gzipped or not), or of a hub data set NAME[:CONFIG].
+
+    Raises:
+        TrainerError: no such file, a malformed line, a row that is no object.
+    """
+    path = Path(source)
+    name = path.name.removesuffix(".gz")
+    if path.is_file():
+        readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json_file, ".parquet": _parquet}
+        reader = readers.get(Path(name).suffix)
+        if reader is None:
+            raise TrainerError(f"{path}: unknown kind of file; give .jsonl, .json or .parquet, gzipped or not")
+        yield from reader(path)
+    elif path.is_dir() or Path(name).suffix in {".jsonl", ".ndjson", ".json", ".parquet"} or source.count("/") > 1:
+        kind = "is a folder; name one file in it" if path.is_dir() else "no such file"
+        raise TrainerError(f"{path}: {kind}")
+    else:
+        yield from _hub(source, split)
+
+
+def format_of(row: Row, wanted: tuple[Format, ...]) -> Format:
+    """Return the first format among `wanted` whose columns the row has.
+
+    Raises:
+        TrainerError: it has the columns of none; the message names the nearest.
+    """
+    for name in wanted:
+        if all(column in row.values for column in COLUMNS[name]):
+            return name
+    present = tuple(row.values)
+
+    def missing(name: Format) -> list[str]:
+        return [column for column in COLUMNS[name] if column not in present]
+
+    nearest = min(wanted, key=lambda name: len(missing(name)))
+    column = missing(nearest)[0]
+    formats = " or ".join("{" + ", ".join(COLUMNS[name]) + "}" for name in wanted)
+    raise TrainerError(f"{row.place}: no column '{column}'{_nearest(column, present)}; rows are {formats}")
+
+
+def formats_for(loss: Loss) -> tuple[Format, ...]:
+    """Return the formats that a loss can learn from, the best first."""
+    if loss.kind == "paired":
+        return ("paired",)
+    return ("unpaired", "paired") if loss.needs_labels else ("unpaired", "completions", "paired")
+
+
+def check_format(row: Row, loss: Loss) -> Format:
+    """Return the format of the data, as the first row has it.
+
+    Raises:
+        TrainerError: the loss cannot learn from it; the message says which losses can.
+    """
+    everything: tuple[Format, ...] = ("paired", "unpaired", "completions")
+    wanted = formats_for(loss)
+    for name in wanted:
+        if all(column in row.values for column in COLUMNS[name]):
+            return name
+    try:
+        found = format_of(row, everything)
+    except TrainerError:
+        return format_of(row, wanted)
+    if loss.kind == "paired":
+        fitting = "kto and sft" if found == "unpaired" else "sft"
+        raise TrainerError(
+            f"{row.place}: {loss.name} learns from pairs {{prompt, chosen, rejected}}, and these rows are "
+            f"{{{', '.join(COLUMNS[found])}}}; {fitting} fit such rows"
+        )
+    raise TrainerError(
+        f"{row.place}: no column 'label'; {loss.name} learns from thumbs up or down; sft fits such rows"
+    )
+
+
+def check_row(row: Row, form: Format) -> None:
+    """Check the types of a row's columns.
+
+    Raises:
+        TrainerError: a missing column, a text that is none, a label that is not true or false.
+    """
+    for column in COLUMNS[form]:
+        if column not in row.values:
+            raise TrainerError(f"{row.place}: no column '{column}'{_nearest(column, tuple(row.values))}")
+        value = row.values[column]
+        problem = _label_problem(value) if column == "label" else _text_problem(value)
+        if problem:
+            raise TrainerError(f"{row.place}: {column} {problem}")
+        if column not in {"prompt", "label"} and isinstance(value, list) and isinstance(row.values["prompt"], str):
+            raise TrainerError(
+                f"{row.place}: {column} is a conversation and prompt is text; write both as text, "
+                "or both as lists of {role, content}"
+            )
+
+
+def is_empty(value: Any) -> bool:
+    """Whether a text, or every message of a conversation, says nothing."""
+    if isinstance(value, str):
+        return not value.strip()
+    return all(not str(message["content"]).strip() for message in value)
+
+
+def _label_problem(value: Any) -> str | None:
+    return None if isinstance(value, bool) else f"is {_shown(value)}; write true or false"
+
+
+def _text_problem(value: Any) -> str | None:
+    if isinstance(value, str):
+        return None
+    if not isinstance(value, list):
+        return f"is {_shown(value)}; expected text, or a list of {{role, content}}"
+    if not value:
+        return "is an empty list; expected at least one message {role, content}"
+    for message in value:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            return f"holds {_shown(message)}; expected messages {{role, content}}"
+        if not isinstance(message.get("content"), str):
+            return f"holds a message whose content is {_shown(message.get('content'))}; expected text"
+    return None
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
+    text = json.dumps(value, default=str)
+    return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"
+
+
+def _nearest(column: str, present: tuple[str, ...]) -> str:
+    return did_you_mean(column, present).replace("known are", "there are").replace("did you mean", "is it")
+
+
+def _open(path: Path) -> IO[bytes]:
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    line = 0
+    try:
+        with _open(path) as file:
+            for line, raw in enumerate(file, start=1):  # noqa: B007 - the handlers below name the line
+                if raw.strip():
+                    yield Row(place=f"{path}:{line}", values=_object(json.loads(raw), f"{path}:{line}"))
+    except json.JSONDecodeError as error:
+        raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} at column {error.colno}") from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise TrainerError(f"{path}:{line}: malformed JSON: {error}") from error
+    except (OSError, EOFError) as error:
+        raise TrainerError(f"{path}:{line + 1}: cannot be read: {error}") from error
+
+
+def _json_file(path: Path) -> Iterator[Row]:
+    """Yield the items of a JSON array; a file that is JSON lines in truth is read as such."""
+    try:
+        with _open(path) as file:
+            text = file.read().decode("utf-8")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise TrainerError(f"{path}: cannot be read: {error}") from error
+    if not text.lstrip().startswith("["):
+        yield from _json_lines(path)
+        return
+    try:
+        items = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise TrainerError(
+            f"{path}:{error.lineno}: malformed JSON: {error.msg} at column {error.colno}"
+        ) from error
+    for number, item in enumerate(items, start=1):
+        yield Row(place=f"{path}: row {number}", values=_object(item, f"{path}: row {number}"))
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    try:
+        with _open(path) as file:
+            for batch in pq.ParquetFile(pa.BufferReader(file.read())).iter_batches(1024):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(place=f"{path}: row {number}", values=values)
+    except (pa.ArrowException, OSError, EOFError) as error:
+        raise TrainerError(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+def _hub(source: str, split: str) -> Iterator[Row]:
+    import datasets
+
+    name, _, config = source.partition(":")
+    try:
+        rows = datasets.load_dataset(name, config or None, split=split)
+    except Exception as error:  # whatever the hub client raises, the user's remedy is the same
+        reason = " ".join(str(error).split())[:200]
+        raise TrainerError(f"{source}: no such file, and no hub data set could be loaded: {reason}") from error
+    for number, values in enumerate(rows, start=1):
+        yield Row(place=f"{source}: row {number}", values=dict(values))
+
+
+def _object(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TrainerError(f"{place}: the row is {_shown(value)}; expected an object {{...}}")
+    return value

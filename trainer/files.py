@@ -1,0 +1,53 @@
+"""Files and folders that are whole or absent: written under a temporary name, then renamed."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.errors import TrainerError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file at once, replacing an older one.
+
+    Raises:
+        TrainerError: the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def partial_folder(path: Path) -> Path:
+    """Return an empty folder beside `path`, to be filled and then renamed by `finish_folder`."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with writing(path):
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    return temporary
+
+
+def finish_folder(temporary: Path, path: Path) -> None:
+    """Give a filled folder its name, in place of an older one."""
+    with writing(path):
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into an error that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainerError(
+            f"{path}: cannot be written: {error.strerror or error}; free or choose another place"
+        ) from error

@@ -1,0 +1,216 @@
+"""The training loop: microbatches to gradients, gradients to a step, and what is written on the way."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor
+
+from halotheory.contract import Loss
+from trainer import checkpoint, metrics
+from trainer.batch import matched, mismatched
+from trainer.checkpoint import Position
+from trainer.config import AlignConfig
+from trainer.errors import TrainerError
+from trainer.logps import Scorer, Scores
+from trainer.metrics import Window
+from trainer.order import Indices, Order
+from trainer.progress import progress, say
+from trainer.schedule import learning_rate
+from trainer.tokens import Codec, TokenTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """Everything that the loop works with.
+
+    Attributes:
+        config: the run's settings, resolved.
+        loss: with the hyperparameters in force.
+        table: the examples.
+        codec: how they became tokens.
+        order: in which they come.
+        accelerator: which process this is, and how gradients are shared.
+        policy: the prepared model.
+        optimizer: the prepared optimizer.
+        scorer: from sequences to the loss's arguments.
+        steps: of the whole run.
+        output: the run's folder.
+        fingerprint: of data and loss, for checkpoints.
+    """
+
+    config: AlignConfig
+    loss: Loss
+    table: TokenTable
+    codec: Codec
+    order: Order
+    accelerator: Accelerator
+    policy: Any
+    optimizer: Any
+    scorer: Scorer
+    steps: int
+    output: Path
+    fingerprint: str
+
+
+def train(training: Training, start: Position) -> None:
+    """Take every step from `start` on.
+
+    Raises:
+        TrainerError: a loss or gradient that is not finite; the step is not taken.
+        KeyboardInterrupt: the run was told to stop; a checkpoint is saved first.
+    """
+    config, accelerator, order = training.config, training.accelerator, training.order
+    window, began = start.window, time.monotonic() - start.window.seconds
+    bar = progress("step", training.steps, done=start.step, show=accelerator.is_main_process)
+    with _told_to_stop() as told, bar as report:
+        for step in range(start.step, training.steps):
+            epoch, at = divmod(step, order.steps_per_epoch)
+            if at == 0 or step == start.step:
+                epoch_steps = order.epoch(epoch)
+            microbatches = epoch_steps[at]
+            examples = sum(map(len, microbatches))
+
+            scored = [_backward(training, one, examples, last=one is microbatches[-1]) for one in microbatches]
+            max_norm = config.max_grad_norm or float("inf")
+            grad_norm = float(accelerator.clip_grad_norm_(training.policy.parameters(), max_norm))
+            sums, tokens, stop = _over_processes(training, scored, grad_norm, step + 1, stop=bool(told))
+            rate = learning_rate(step, training.steps, config)
+            for group in training.optimizer.param_groups:
+                group["lr"] = rate
+            training.optimizer.step()
+            training.optimizer.zero_grad()
+
+            window.seconds = time.monotonic() - began
+            window.add(sums, grad_norm=grad_norm, examples=examples, tokens=tokens)
+            done = step + 1
+            if done % config.log_steps == 0 or done == training.steps:
+                line = window.line(step=done, epoch=done / order.steps_per_epoch, learning_rate=rate)
+                if accelerator.is_main_process:
+                    metrics.append(training.output / "metrics.jsonl", line)
+                report(done, f"loss {line['loss']:.4f}")
+            if stop or (done % config.save_steps == 0 and done < training.steps):
+                _save(training, done, window)
+            if stop:
+                raise KeyboardInterrupt
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scored:
+    """A microbatch after its backward pass: which examples, their losses, (batch,) or (), and what was scored."""
+
+    examples: Indices
+    losses: Tensor
+    scores: Scores
+
+
+def _backward(training: Training, microbatch: Indices, step_examples: int, *, last: bool) -> _Scored:
+    """Add the gradient of sum(losses) / step_examples over this process's share of a microbatch.
+
+    Every process divides by the examples of the whole step, and the average that DDP takes over processes is
+    undone: the step's gradient is that of one big batch. A process without a share lends an example that counts 0.
+    """
+    accelerator, table = training.accelerator, training.table
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    share = np.array_split(np.arange(len(microbatch)), processes)[rank]
+    counts = len(share) > 0
+    share = share if counts else np.arange(1)
+    examples, neighbours = microbatch[share], np.roll(microbatch, -1)[share]
+    own = matched(table, examples).to(accelerator.device)
+    other = mismatched(table, examples, neighbours).to(accelerator.device) if training.loss.needs_kl else None
+    desirable = torch.from_numpy(table.desirable[examples]).to(accelerator.device)
+
+    with nullcontext() if last else accelerator.no_sync(training.policy):
+        scores = training.scorer.scores(own, other, desirable, counts=counts)
+        scores.policy.retain_grad()
+        losses = training.loss(**scores.tensors)
+        if not losses.requires_grad:
+            raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
+        total = losses.sum() if losses.dim() else losses * len(examples)
+        accelerator.backward(total * (counts * processes / step_examples))
+    return _Scored(examples=examples, losses=losses.detach(), scores=scores)
+
+
+def _over_processes(
+    training: Training, scored: list[_Scored], grad_norm: float, step: int, *, stop: bool
+) -> tuple[list[list[float]], int, bool]:
+    """Return the step's sums for the metrics, its tokens, and whether any process was told to stop.
+
+    One collective. Raises where any process met a value that is not finite.
+    """
+    sums = torch.stack([metrics.statistics(one.losses, one.scores) for one in scored]).sum(dim=0)
+    tokens = sum(one.scores.sequences.tokens for one in scored if one.scores.counts)
+    problem = _problem(training, scored, step)
+    flags = sums.new_tensor([[tokens, 0], [stop, problem is not None]])
+    *totals, (tokens, _), (stopped, problems) = training.accelerator.reduce(torch.cat([sums, flags])).tolist()
+    if problems or not math.isfinite(grad_norm):
+        said = [one for one in gather_object([problem]) if one is not None]
+        first = training.table.places[int(scored[0].examples[0])]
+        raise TrainerError(said[0] if said else _told(first, f"the gradient's norm is {grad_norm}", step))
+    return totals, int(tokens), stopped > 0
+
+
+def _problem(training: Training, scored: list[_Scored], step: int) -> str | None:
+    """Return an error that names the first example whose loss, or whose loss's gradient, is not finite."""
+    for one in scored:
+        losses = one.losses.expand(len(one.examples))
+        gradients = one.scores.policy.grad
+        assert gradients is not None
+        gradient = gradients.view(-1, len(one.examples)).sum(dim=0)
+        for name, values in (("loss", losses), ("loss's gradient", gradient)):
+            if not bool(torch.isfinite(values).all()):
+                at = int((~torch.isfinite(values)).nonzero()[0])
+                place = training.table.places[int(one.examples[at])]
+                return _told(place, f"the {name} is {float(values[at])}", step)
+    return None
+
+
+def _told(place: str, what: str, step: int) -> str:
+    return (
+        f"{place}: {what} at step {step}; stopped before the step, checkpoints are untouched; "
+        "lower --learning-rate, or look at this example and at the loss"
+    )
+
+
+def _save(training: Training, step: int, window: Window) -> None:
+    position = Position(
+        step=step,
+        window=window,
+        fingerprint=training.fingerprint,
+        processes=training.accelerator.num_processes,
+    )
+    checkpoint.save(training.accelerator, training.output / "checkpoints", position)
+    if training.accelerator.is_main_process:
+        say(f"checkpoint at step {step}; the same command continues from it")
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[list[int]]:
+    """Give a list that fills when SIGINT or SIGTERM arrives; a second signal interrupts at once."""
+    told: list[int] = []
+
+    def tell(number: int, frame: object) -> None:
+        if told:
+            raise KeyboardInterrupt
+        told.append(number)
+        say("stopping after this step")
+
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread only
+        yield told
+        return
+    before = {number: signal.signal(number, tell) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

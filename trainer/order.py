@@ -1,0 +1,114 @@
+"""The order of an epoch: which examples share a microbatch, and which stand side by side in it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A deterministic order of the examples: a function of seed and epoch alone.
+
+    A step takes `batch_size` examples, the last of an epoch what is left. A step's examples are cut into
+    microbatches of nearly equal size, at most `micro_batch_size`. With `mismatched`, no microbatch has one
+    example: an epoch's last example joins the step before it, and a rest of one joins the microbatch before it.
+
+    Attributes:
+        prompt_group: equal numbers for examples of one prompt, (n,).
+        batch_size: examples per optimizer step.
+        micro_batch_size: examples per microbatch, over all processes.
+        seed: of the shuffling.
+        mismatched: whether each example's neighbour (cyclically) is to answer another prompt, for z0.
+    """
+
+    prompt_group: Indices
+    batch_size: int
+    micro_batch_size: int
+    seed: int
+    mismatched: bool
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps an epoch has."""
+        full, rest = divmod(len(self.prompt_group), self.batch_size)
+        joins = self.mismatched and rest == 1
+        return max(1, full + (rest > 0 and not joins))
+
+    def epoch(self, epoch: int) -> list[list[Indices]]:
+        """Return the steps of an epoch, each a list of microbatches, each the indices of its examples."""
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.prompt_group))
+        cuts = np.arange(1, self.steps_per_epoch) * self.batch_size
+        steps = [self._microbatches(step) for step in np.split(order, cuts)]
+        if self.mismatched:
+            every = [microbatch for step in steps for microbatch in step]
+            _part_crowds(every, self.prompt_group, np.random.default_rng([self.seed, epoch, 1]))
+            for microbatch in every:
+                microbatch[:] = apart(microbatch, self.prompt_group)
+        return steps
+
+    def clashes(self, steps: list[list[Indices]]) -> int:
+        """Return how many examples have a neighbour that answers their own prompt."""
+        groups = [self.prompt_group[microbatch] for step in steps for microbatch in step]
+        return sum(int((group == np.roll(group, -1)).sum()) for group in groups)
+
+    def _microbatches(self, step: Indices) -> list[Indices]:
+        count = -(-len(step) // self.micro_batch_size)
+        if self.mismatched:
+            count = max(1, min(count, len(step) // 2))
+        return np.array_split(step, count)
+
+
+def apart(microbatch: Indices, prompt_group: Indices) -> Indices:
+    """Return the microbatch, rearranged where two cyclic neighbours answer one prompt.
+
+    The most frequent prompt first, onto every second place: no neighbours are alike unless more than half
+    of the microbatch answers one prompt.
+    """
+    groups = prompt_group[microbatch]
+    if not (groups == np.roll(groups, -1)).any():
+        return microbatch
+    _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    grouped = microbatch[np.lexsort((inverse, -counts[inverse]))]
+    places = np.r_[0 : len(microbatch) : 2, 1 : len(microbatch) : 2]
+    result = np.empty_like(microbatch)
+    result[places] = grouped
+    return result
+
+
+def _part_crowds(microbatches: list[Indices], prompt_group: Indices, rng: np.random.Generator) -> None:
+    """Swap examples between microbatches, in place, until no prompt has more than half of one, where possible."""
+    hopeless: set[int] = set()
+    for here in microbatches:
+        while (crowd := _crowd(prompt_group[here])) is not None and crowd not in hopeless:
+            mine = int(np.flatnonzero(prompt_group[here] == crowd)[0])
+            found = _partner(crowd, here, microbatches, prompt_group, rng)
+            if found is None:
+                hopeless.add(crowd)
+            else:
+                there, theirs = found
+                here[mine], there[theirs] = there[theirs], here[mine]
+
+
+def _crowd(groups: Indices) -> int | None:
+    """Return the prompt that more than half of a microbatch answers, if there is one."""
+    values, counts = np.unique(groups, return_counts=True)
+    most = counts.argmax()
+    return int(values[most]) if counts[most] > len(groups) // 2 else None
+
+
+def _partner(
+    crowd: int, here: Indices, microbatches: list[Indices], prompt_group: Indices, rng: np.random.Generator
+) -> tuple[Indices, int] | None:
+    """Return a microbatch and a place in it whose example can change places with one of the crowd."""
+    for at in rng.permutation(len(microbatches)):
+        there = microbatches[at]
+        groups = prompt_group[there]
+        if there is here or (groups == crowd).sum() + 1 > len(there) // 2:
+            continue
+        for place, group in enumerate(groups):
+            if group != crowd and (prompt_group[here] == group).sum() + 1 <= len(here) // 2:
+                return there, place
+    return None

@@ -1,0 +1,355 @@
+"""From rows to tokens: where a prompt ends, where a completion ends, and what is cut."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halotheory.contract import Loss
+from trainer.data import Format, Row, check_format, check_row, is_empty
+from trainer.errors import TrainerError
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codec:
+    """How text becomes tokens: the same for training and generation.
+
+    Attributes:
+        tokenizer: a tokenizer of transformers.
+        bos: what stands before every plain prompt: the BOS token if the tokenizer adds one, or nothing.
+        stops: the tokens that end a completion; the first is the one appended to plain text.
+    """
+
+    tokenizer: Any
+    bos: tuple[int, ...]
+    stops: tuple[int, ...]
+
+    def prompts(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Return the tokens of each row's prompt: exactly what generation sees."""
+        texts = [self._prompt_text(row) for row in rows]
+        return [
+            ids if isinstance(row.values["prompt"], list) else self._with_bos(ids)
+            for row, ids in zip(rows, self.encode(texts), strict=True)
+        ]
+
+    def completions(self, rows: Sequence[Row], column: str) -> list[list[int]]:
+        """Return the tokens of each row's completion, ended by exactly one stop token.
+
+        Tokenised apart from the prompt, so that no token straddles the boundary.
+        """
+        texts = [self._completion_text(row, column) for row in rows]
+        return [self._ended(ids) for ids in self.encode(texts)]
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Return the tokens of texts, no special token added."""
+        return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
+        already = self.bos and tuple(ids[:1]) == self.bos
+        return ids if already else [*self.bos, *ids]
+
+    def _ended(self, ids: list[int]) -> list[int]:
+        """Cut what follows a last stop token if it is only space; append a stop token where there is none."""
+        last = max((at for at, token in enumerate(ids) if token in self.stops), default=None)
+        if last is None or self.tokenizer.decode(ids[last + 1 :]).strip():
+            return [*ids, self.stops[0]]
+        while last > 0 and ids[last - 1] in self.stops:
+            last -= 1
+        return ids[: last + 1]
+
+    def _prompt_text(self, row: Row) -> str:
+        prompt = row.values["prompt"]
+        return prompt if isinstance(prompt, str) else self._render(row, prompt, add_generation_prompt=True)
+
+    def _completion_text(self, row: Row, column: str) -> str:
+        prompt, completion = row.values["prompt"], row.values[column]
+        if isinstance(prompt, str):
+            return completion
+        messages = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
+        head, whole = self._prompt_text(row), self._render(row, [*prompt, *messages])
+        if not whole.startswith(head):
+            raise TrainerError(
+                f"{row.place}: the chat template writes the prompt differently once the {column} follows; "
+                "give a template that does not, with --chat-template FILE.jinja"
+            )
+        return whole[len(head) :]
+
+    def _render(self, row: Row, messages: list[dict[str, str]], **how: bool) -> str:
+        if self.tokenizer.chat_template is None:
+            raise TrainerError(
+                f"{row.place}: the prompt is a conversation and the tokenizer has no chat template; "
+                "give one with --chat-template FILE.jinja"
+            )
+        from jinja2 import TemplateError
+
+        try:
+            return self.tokenizer.apply_chat_template(messages, tokenize=False, **how)
+        except TemplateError as error:
+            raise TrainerError(f"{row.place}: the chat template refuses the conversation: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a sequence may be, in tokens; `prompt` None: whatever `total` leaves."""
+
+    total: int
+    prompt: int | None = None
+
+    def completion_room(self, prompt_length: int) -> int:
+        """Return the longest completion kept whole: a quarter of `total` stays for the prompt if it is that long."""
+        return self.total - min(prompt_length, self.prompt or self.total, self.total // 4)
+
+    def cut_prompt(self, prompt: list[int], completion_length: int, bos: tuple[int, ...]) -> list[int]:
+        """Return the prompt without its first tokens (BOS stays) so that it fits before the completion."""
+        room = min(self.total - completion_length, self.prompt or self.total)
+        if len(prompt) <= room:
+            return prompt
+        kept = bos if bos and tuple(prompt[: len(bos)]) == bos and room > len(bos) else ()
+        return [*kept, *prompt[len(prompt) - room + len(kept) :]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenTable:
+    """All examples as tokens, in one flat array.
+
+    Attributes:
+        tokens: every prompt and completion, int32, (total,).
+        prompt_start: where each example's prompt begins in `tokens`, (n,); its length alike.
+        prompt_length: (n,), >= 1.
+        completion_start: (n, k): k = 1 completion, or 2, the chosen and the rejected; the length alike.
+        completion_length: (n, k), >= 1, stop token included.
+        desirable: bool, (n,): the thumbs of unpaired examples; True where there are none.
+        prompt_group: (n,): equal for examples of one prompt, and only for those.
+        places: where each example comes from, as errors name it.
+        bos_length: how many of a prompt's first tokens are never cut, 0 or 1.
+        max_length: tokens that prompt and completion may have together.
+    """
+
+    tokens: NDArray[np.int32]
+    prompt_start: Ints
+    prompt_length: Ints
+    completion_start: Ints
+    completion_length: Ints
+    desirable: NDArray[np.bool_]
+    prompt_group: Ints
+    places: tuple[str, ...]
+    bos_length: int
+    max_length: int
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped:
+    """Rows left out for one reason; `first` is where the first of them is."""
+
+    reason: str
+    rows: int
+    first: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What became of the rows; `data_report.json` holds it.
+
+    Attributes:
+        data: the file or data set.
+        format: paired, unpaired or completions, as the file has it.
+        conversational: whether any prompt is a conversation.
+        conversion: what was made of the rows where the loss learns from another format, or none.
+        rows: read.
+        used: rows that gave an example.
+        examples: what an epoch goes through: pairs, or completions.
+        desirable: of the examples; for pairs, their number.
+        undesirable: of the examples; for pairs, their number.
+        prompts_truncated: rows whose prompt lost its beginning.
+        completions_truncated: completions that lost their end, and so their stop token.
+        tokens: prompt and completion tokens of an epoch.
+        dropped: by reason.
+    """
+
+    data: str
+    format: Format
+    conversational: bool
+    conversion: str | None
+    rows: int
+    used: int
+    examples: int
+    desirable: int
+    undesirable: int
+    prompts_truncated: int
+    completions_truncated: int
+    tokens: int
+    dropped: tuple[Dropped, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as JSON has it."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the report as a person reads it."""
+        said = [
+            f"data: {self.used} of {self.rows} rows used, {self.prompts_truncated} prompts truncated, "
+            f"{self.completions_truncated} completions truncated, {self.rows - self.used} dropped"
+        ]
+        said += [f"data: {one.rows} dropped: {one.reason}; the first is {one.first}" for one in self.dropped]
+        return said + ([f"data: {self.conversion}"] if self.conversion else [])
+
+
+@dataclass(kw_only=True)
+class _Builder:
+    """Collects examples; `table` freezes them."""
+
+    codec: Codec
+    limits: Limits
+    flat: list[NDArray[np.int32]] = field(default_factory=list)
+    at: int = 0
+    prompts: list[tuple[int, int]] = field(default_factory=list)
+    completions: list[list[tuple[int, int]]] = field(default_factory=list)
+    desirable: list[bool] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    group_of: dict[bytes, int] = field(default_factory=dict)
+    places: list[str] = field(default_factory=list)
+    prompts_truncated: int = 0
+    completions_truncated: int = 0
+
+    def add(self, place: str, prompt: list[int], completions: list[list[int]], labels: list[bool] | None) -> None:
+        """Add one row: a pair where `labels` is none, otherwise one example per completion."""
+        group = self.group_of.setdefault(np.asarray(prompt, np.int32).tobytes(), len(self.group_of))
+        room = self.limits.completion_room(len(prompt))
+        cut = [completion[:room] for completion in completions]
+        self.completions_truncated += sum(len(new) < len(old) for new, old in zip(cut, completions, strict=True))
+        kept = self.limits.cut_prompt(prompt, max(map(len, cut)), self.codec.bos)
+        self.prompts_truncated += len(kept) < len(prompt)
+        start = self._store(kept)
+        spans = [self._store(completion) for completion in cut]
+        for label, mine in (
+            [(True, spans)] if labels is None else zip(labels, [[one] for one in spans], strict=True)
+        ):
+            self.prompts.append(start)
+            self.completions.append(mine)
+            self.desirable.append(label)
+            self.groups.append(group)
+            self.places.append(place)
+
+    def _store(self, ids: list[int]) -> tuple[int, int]:
+        self.flat.append(np.asarray(ids, np.int32))
+        self.at += len(ids)
+        return self.at - len(ids), len(ids)
+
+    def table(self) -> TokenTable:
+        prompts, completions = np.array(self.prompts, np.int64), np.array(self.completions, np.int64)
+        return TokenTable(
+            tokens=np.concatenate(self.flat),
+            prompt_start=prompts[:, 0],
+            prompt_length=prompts[:, 1],
+            completion_start=completions[:, :, 0],
+            completion_length=completions[:, :, 1],
+            desirable=np.array(self.desirable, bool),
+            prompt_group=np.array(self.groups, np.int64),
+            places=tuple(self.places),
+            bos_length=len(self.codec.bos),
+            max_length=self.limits.total,
+        )
+
+
+def tokenize(
+    rows: Iterable[Row], loss: Loss, codec: Codec, limits: Limits, *, source: str
+) -> tuple[TokenTable, DataReport]:
+    """Return the examples that a loss learns from, and what became of the rows.
+
+    Pairs handed to a loss on single completions become two examples, the chosen desirable and the rejected
+    undesirable; a loss without labels takes the chosen, or the desirable, only.
+
+    Raises:
+        TrainerError: a malformed row, a format that the loss cannot learn from, no row left.
+    """
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        raise TrainerError(f"{source}: holds no rows; expected at least one")
+    form = check_format(first, loss)
+    builder, dropped = _Builder(codec=codec, limits=limits), dict[str, list[str]]()
+    read, used, conversational = 0, 0, False
+    for chunk in _chunks(rows, first):
+        kept = []
+        for row in chunk:
+            check_row(row, form)
+            conversational |= isinstance(row.values["prompt"], list)
+            reason = _unusable(row, form, loss, codec)
+            (dropped.setdefault(reason, []) if reason else kept).append(row.place if reason else row)  # type: ignore[arg-type]
+        read, used = read + len(chunk), used + len(kept)
+        _add(builder, kept, form, loss)
+    drops = tuple(Dropped(reason=why, rows=len(where), first=where[0]) for why, where in dropped.items())
+    if not used:
+        told = "; ".join(f"{one.rows} dropped: {one.reason}" for one in drops)
+        raise TrainerError(f"{drops[0].first}: none of the {read} rows can be used: {told}")
+    table = builder.table()
+    paired = table.completion_length.shape[1] == 2
+    return table, DataReport(
+        data=source,
+        format=form,
+        conversational=conversational,
+        conversion=_conversion(form, loss, len(table)),
+        rows=read,
+        used=used,
+        examples=len(table),
+        desirable=len(table) if paired else int(table.desirable.sum()),
+        undesirable=len(table) if paired else int((~table.desirable).sum()),
+        prompts_truncated=builder.prompts_truncated,
+        completions_truncated=builder.completions_truncated,
+        tokens=int((table.prompt_length * table.completion_length.shape[1]).sum() + table.completion_length.sum()),
+        dropped=drops,
+    )
+
+
+def _chunks(rows: Iterator[Row], first: Row, size: int = 1024) -> Iterator[list[Row]]:
+    chunk = [first, *islice(rows, size - 1)]
+    while chunk:
+        yield chunk
+        chunk = list(islice(rows, size))
+
+
+def _unusable(row: Row, form: Format, loss: Loss, codec: Codec) -> str | None:
+    """Return why a row cannot be learned from, or None."""
+    if row.values["prompt"] == "" and not codec.bos:
+        return "empty prompt"
+    for column in _completion_columns(form, loss):
+        if is_empty(row.values[column]):
+            return f"empty {column}"
+    if form == "unpaired" and not loss.needs_labels and not row.values["label"]:
+        return f"not desirable ({loss.name} learns from desirable completions only)"
+    return None
+
+
+def _completion_columns(form: Format, loss: Loss) -> tuple[str, ...]:
+    if form != "paired":
+        return ("completion",)
+    return ("chosen", "rejected") if loss.kind == "paired" or loss.needs_labels else ("chosen",)
+
+
+def _add(builder: _Builder, rows: list[Row], form: Format, loss: Loss) -> None:
+    columns = _completion_columns(form, loss)
+    prompts = builder.codec.prompts(rows)
+    completions = [builder.codec.completions(rows, column) for column in columns]
+    for at, row in enumerate(rows):
+        labels: list[bool] | None = [True, False][: len(columns)]
+        if form == "unpaired":
+            labels = [row.values["label"]]
+        elif loss.kind == "paired":
+            labels = None
+        builder.add(row.place, prompts[at], [column[at] for column in completions], labels)
+
+
+def _conversion(form: Format, loss: Loss, examples: int) -> str | None:
+    if form != "paired" or loss.kind == "paired":
+        return None
+    if loss.needs_labels:
+        return f"pairs made into {examples} thumbs: chosen is desirable, rejected undesirable"
+    return f"pairs made into {examples} completions: the chosen"
