@@ -4,7 +4,6 @@ import copy
 import hashlib
 import inspect
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,23 +19,23 @@ from trainer import checkpoint, metrics
 from trainer.balance import balanced_weights
 from trainer.batch import Sequences
 from trainer.checkpoint import Position
-from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
+from trainer.codec import Limits
+from trainer.config import AlignConfig
 from trainer.data import read_rows
 from trainer.errors import TrainerError
-from trainer.files import finish_folder, partial_folder, write_text
 from trainer.logps import Scorer, completion_logps
 from trainer.loop import Training, train
 from trainer.metrics import Window
-from trainer.model_card import model_card
 from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
 from trainer.order import Order
 from trainer.progress import say
+from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.schedule import make_optimizer
-from trainer.tokens import DataReport, Limits, TokenTable, tokenize
+from trainer.tokens import DataReport, TokenTable, tokenize
 
 DEFAULT_CONTEXT = 2048
 DEFAULT_RATES = {"paired": 5e-7, "thumbs": 5e-6, "completions": 2e-5}
-"""Learning rates where none is given: the KTO paper's for DPO and for KTO (section 3.2), and a usual one for SFT."""
+"""Learning rates where none is given: the KTO paper's for DPO and KTO (section 3.2), and a usual one for SFT."""
 
 
 def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
@@ -60,23 +59,23 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     output = Path(config.output)
     accelerator = Accelerator(mixed_precision="no")
     tell = say if accelerator.is_main_process else _silent
-    if _finished(output, config, overwrite):
+    if is_finished(output, config, overwrite):
         tell(f"{output}: this run is finished; its model is {output / 'model'}")
         return output / "model"
 
-    training, report = _prepare(config, loss, accelerator)
+    training, report = prepare(config, loss, accelerator)
     for line in report.lines():
         tell(line)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        _open_folder(output, config, report, training.loss, overwrite)
+        open_folder(output, config, report, training.loss, overwrite)
     accelerator.wait_for_everyone()
     start = _start(training)
     if start.step:
         tell(f"continues from step {start.step} of {training.steps}")
     train(training, start)
     if accelerator.is_main_process:
-        _save_model(training, report)
+        save_model(training, report)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     return output / "model"
@@ -92,49 +91,17 @@ def _silent(text: str) -> None:
     """Say nothing: one process speaks for all."""
 
 
-def _finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
-    """Return whether the folder holds this run, done.
+def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[Training, DataReport]:
+    """Return everything that the loop works with, and what became of the data.
+
+    Args:
+        config: with a learning rate.
+        loss: of `config.loss`, with its hyperparameters.
+        accelerator: which process this is.
 
     Raises:
-        TrainerError: it holds another run, or something else that would be lost.
+        HaloTheoryError: data, a model or a setting that cannot be used.
     """
-    if Path(config.model).resolve().is_relative_to(output.resolve()) and Path(config.model).exists():
-        raise TrainerError(
-            f"--output {output}: the starting model {config.model} lies in it; give another --output"
-        )
-    if overwrite:
-        return False
-    if not (output / "config.yaml").exists():
-        there = [name for name in ("model", "metrics.jsonl", "checkpoints") if (output / name).exists()]
-        if there:
-            raise TrainerError(
-                f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite"
-            )
-        return False
-    stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
-    changed = [name for name in differing_keys(stored, wanted) if name != "output"]
-    if changed:
-        told = ", ".join(f"{name} was {stored.get(name)} and is {wanted.get(name)}" for name in changed)
-        raise TrainerError(
-            f"{output}: holds a run of another configuration: {told}; give another --output, or --overwrite"
-        )
-    return (output / "model" / "config.json").exists()
-
-
-def _open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Loss, overwrite: bool) -> None:
-    """Write what the run was told and what became of its data; with `overwrite`, remove an older run's files."""
-    if overwrite:
-        for name in ("config.yaml", "metrics.jsonl", "data_report.json"):
-            (output / name).unlink(missing_ok=True)
-        for name in ("model", "checkpoints"):
-            shutil.rmtree(output / name, ignore_errors=True)
-    values = {**report.as_dict(), "hyperparameters": dict(loss.hyperparameters)}
-    write_text(output / "data_report.json", checkpoint.as_json(values))
-    write_text(output / "config.yaml", as_yaml(config))
-
-
-def _prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[Training, DataReport]:
-    """Return everything that the loop works with: data as tokens, model, reference, optimizer."""
     context = context_length(config.model)
     if config.max_length and context and config.max_length > context:
         raise TrainerError(
@@ -202,7 +169,8 @@ def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callabl
         tell(f"balance: {counts}: {name}={value:g}")
         return loss.with_settings({**loss.hyperparameters, **weights})
     tell(
-        f"warning: {counts}: the labels are imbalanced (KTO, eq. 7); consider --balance, which is --set {name}={value:g}"
+        f"warning: {counts}: the labels are imbalanced (KTO, eq. 7); "
+        f"consider --set {name}={value:g}, which --balance sets for you"
     )
     return loss
 
@@ -232,8 +200,8 @@ def _order(
     clashes = order.clashes(order.epoch(0)) if loss.needs_kl else 0
     if clashes:
         tell(
-            f"warning: in the first epoch {clashes} of {len(table)} mismatched outputs answer the very prompt they are "
-            "mismatched with, because too many examples share one prompt; the reference point uses them all the same"
+            f"warning: in the first epoch {clashes} of {len(table)} mismatched outputs answer the very prompt "
+            "that they are put with, for too many examples share one prompt; z0 uses them all the same"
         )
     return order
 
@@ -291,6 +259,8 @@ def _fingerprint(table: TokenTable, loss: Loss) -> str:
 def _start(training: Training) -> Position:
     """Return where the run begins: at its last checkpoint, which is loaded, or at the beginning."""
     accelerator, output = training.accelerator, training.output
+    if accelerator.is_main_process:
+        checkpoint.remove_unfinished(output / "checkpoints")
     found = checkpoint.last(output / "checkpoints")
     fresh = Position(
         step=0, window=Window(), fingerprint=training.fingerprint, processes=accelerator.num_processes
@@ -299,27 +269,10 @@ def _start(training: Training) -> Position:
         path, position = found
         checkpoint.restore(accelerator, path, position, training.fingerprint)
         if position.processes != accelerator.num_processes and accelerator.is_main_process:
-            say(
-                f"warning: {path} is of {position.processes} processes; with {accelerator.num_processes} numbers differ"
-            )
+            say(f"warning: {path} is of {position.processes} processes, and numbers differ with another count")
     else:
         position = fresh
     if accelerator.is_main_process:
         metrics.cut_after(output / "metrics.jsonl", position.step)
     accelerator.wait_for_everyone()
     return position
-
-
-def _save_model(training: Training, report: DataReport) -> None:
-    """Write the model, its tokenizer and its card as `output/model`, at once."""
-    model = training.accelerator.unwrap_model(training.policy).to(DTYPES[training.config.dtype])
-    if model.generation_config is not None and model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = list(training.codec.stops)
-    path = training.output / "model"
-    temporary = partial_folder(path)
-    model.save_pretrained(temporary)
-    training.codec.tokenizer.save_pretrained(temporary)
-    last = metrics.read(training.output / "metrics.jsonl")[-1]
-    card = model_card(training.config, training.loss, report, last, training.accelerator.num_processes)
-    write_text(temporary / "README.md", card)
-    finish_folder(temporary, path)

@@ -2,10 +2,8 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 
@@ -77,10 +75,11 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
     accelerator.load_state(str(path))
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a kill left of a checkpoint that was being written."""
+    for path in folder.glob(".step-*.partial"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _steps(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
-
-
-def as_json(values: Mapping[str, Any]) -> str:
-    """Return indented JSON, as the files of a run have it."""
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

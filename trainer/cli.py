@@ -22,7 +22,7 @@ _RECIPE = typer.Option(help="YAML recipe; options given here override it.", meta
 _SETTINGS = typer.Option(
     "--set", help="Hyperparameter of the loss, for example --set beta=0.05.", metavar="NAME=NUMBER"
 )
-_OVERWRITE = typer.Option("--overwrite", help="Replace a run of another configuration in --output.")
+_OVERWRITE = typer.Option("--overwrite", help="Start anew, in place of what --output holds of an older run.")
 _DEBUG = typer.Option("--debug", help="Show tracebacks.")
 
 

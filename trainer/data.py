@@ -22,6 +22,8 @@ COLUMNS: dict[Format, tuple[str, ...]] = {
 }
 """The columns of each format; other columns of a row are left alone."""
 
+_FILE_SUFFIXES = {".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".txt"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -50,7 +52,7 @@ def read_rows(source: str, split: str = "train") -> Iterator[Row]:
         if reader is None:
             raise TrainerError(f"{path}: unknown kind of file; give .jsonl, .json or .parquet, gzipped or not")
         yield from reader(path)
-    elif path.is_dir() or Path(name).suffix in {".jsonl", ".ndjson", ".json", ".parquet"} or source.count("/") > 1:
+    elif path.is_dir() or Path(name).suffix in _FILE_SUFFIXES or source.count("/") > 1:
         kind = "is a folder; name one file in it" if path.is_dir() else "no such file"
         raise TrainerError(f"{path}: {kind}")
     else:
@@ -179,7 +181,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
     line = 0
     try:
         with _open(path) as file:
-            for line, raw in enumerate(file, start=1):  # noqa: B007 - the handlers below name the line
+            for line, raw in enumerate(file, start=1):
                 if raw.strip():
                     yield Row(place=f"{path}:{line}", values=_object(json.loads(raw), f"{path}:{line}"))
     except json.JSONDecodeError as error:

@@ -1,10 +1,12 @@
 """Files and folders that are whole or absent: written under a temporary name, then renamed."""
 
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from trainer.errors import TrainerError
 
@@ -51,3 +53,8 @@ def writing(path: Path) -> Iterator[None]:
         raise TrainerError(
             f"{path}: cannot be written: {error.strerror or error}; free or choose another place"
         ) from error
+
+
+def as_json(values: Mapping[str, Any]) -> str:
+    """Return indented JSON, as the files of a run have it."""
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"

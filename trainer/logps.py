@@ -35,7 +35,7 @@ def completion_logps(model: Any, sequences: Sequences, dtype: torch.dtype = torc
         output = model(
             input_ids=sequences.input_ids, attention_mask=sequences.attention_mask, use_cache=False, **projected
         )
-    logits_BTV = output.logits[:, -kept:-1].float()
+    logits_BTV = output.logits[:, -kept:-1].float()  # noqa: N806 - batch, time, vocabulary
     nll = F.cross_entropy(
         logits_BTV.flatten(0, 1), sequences.targets.flatten(), ignore_index=IGNORED, reduction="none"
     )
@@ -47,7 +47,7 @@ class Scores:
     """What a loss is told about the examples of a microbatch.
 
     Attributes:
-        policy: log pi of every sequence, nats, with gradient, (k * batch,): the chosen, then the rejected of pairs.
+        policy: log pi of every sequence, nats, with gradient, (k * batch,); of pairs the chosen come first.
         tensors: the arguments that the loss may name, by name.
         kl_raw: the reference point before its clamp at 0, (); None without `kl`.
         sequences: what was scored.
@@ -102,7 +102,7 @@ class Scorer:
                 reference = self.reference(own)
         if self.loss.kind == "paired":
             names = ("policy_chosen_logps", "policy_rejected_logps", "chosen_lengths", "rejected_lengths")
-            tensors = dict(zip(names, (*policy.chunk(2), *own.lengths.chunk(2)), strict=True))
+            tensors: dict[str, Tensor] = dict(zip(names, (*policy.chunk(2), *own.lengths.chunk(2)), strict=True))
             if reference is not None:
                 tensors["reference_chosen_logps"], tensors["reference_rejected_logps"] = reference.chunk(2)
             return tensors

@@ -20,6 +20,7 @@ from halotheory.contract import Loss
 from trainer import checkpoint, metrics
 from trainer.batch import matched, mismatched
 from trainer.checkpoint import Position
+from trainer.codec import Codec
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
 from trainer.logps import Scorer, Scores
@@ -27,7 +28,7 @@ from trainer.metrics import Window
 from trainer.order import Indices, Order
 from trainer.progress import progress, say
 from trainer.schedule import learning_rate
-from trainer.tokens import Codec, TokenTable
+from trainer.tokens import TokenTable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +77,11 @@ def train(training: Training, start: Position) -> None:
     with _told_to_stop() as told, bar as report:
         for step in range(start.step, training.steps):
             epoch, at = divmod(step, order.steps_per_epoch)
-            if at == 0 or step == start.step:
-                epoch_steps = order.epoch(epoch)
-            microbatches = epoch_steps[at]
+            microbatches = order.step(epoch, at)
             examples = sum(map(len, microbatches))
 
-            scored = [_backward(training, one, examples, last=one is microbatches[-1]) for one in microbatches]
-            max_norm = config.max_grad_norm or float("inf")
-            grad_norm = float(accelerator.clip_grad_norm_(training.policy.parameters(), max_norm))
+            scored = [backward(training, one, examples, last=one is microbatches[-1]) for one in microbatches]
+            grad_norm = _clipped(training)
             sums, tokens, stop = _over_processes(training, scored, grad_norm, step + 1, stop=bool(told))
             rate = learning_rate(step, training.steps, config)
             for group in training.optimizer.param_groups:
@@ -106,7 +104,7 @@ def train(training: Training, start: Position) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scored:
+class Scored:
     """A microbatch after its backward pass: which examples, their losses, (batch,) or (), and what was scored."""
 
     examples: Indices
@@ -114,7 +112,7 @@ class _Scored:
     scores: Scores
 
 
-def _backward(training: Training, microbatch: Indices, step_examples: int, *, last: bool) -> _Scored:
+def backward(training: Training, microbatch: Indices, step_examples: int, *, last: bool) -> Scored:
     """Add the gradient of sum(losses) / step_examples over this process's share of a microbatch.
 
     Every process divides by the examples of the whole step, and the average that DDP takes over processes is
@@ -138,11 +136,19 @@ def _backward(training: Training, microbatch: Indices, step_examples: int, *, la
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (counts * processes / step_examples))
-    return _Scored(examples=examples, losses=losses.detach(), scores=scores)
+    return Scored(examples=examples, losses=losses.detach(), scores=scores)
+
+
+def _clipped(training: Training) -> float:
+    """Clip the gradient and return its norm before."""
+    max_norm = training.config.max_grad_norm or float("inf")
+    norm = training.accelerator.clip_grad_norm_(training.policy.parameters(), max_norm)
+    assert norm is not None
+    return float(norm)
 
 
 def _over_processes(
-    training: Training, scored: list[_Scored], grad_norm: float, step: int, *, stop: bool
+    training: Training, scored: list[Scored], grad_norm: float, step: int, *, stop: bool
 ) -> tuple[list[list[float]], int, bool]:
     """Return the step's sums for the metrics, its tokens, and whether any process was told to stop.
 
@@ -152,7 +158,9 @@ def _over_processes(
     tokens = sum(one.scores.sequences.tokens for one in scored if one.scores.counts)
     problem = _problem(training, scored, step)
     flags = sums.new_tensor([[tokens, 0], [stop, problem is not None]])
-    *totals, (tokens, _), (stopped, problems) = training.accelerator.reduce(torch.cat([sums, flags])).tolist()
+    everywhere = training.accelerator.reduce(torch.cat([sums, flags]))
+    assert isinstance(everywhere, Tensor)
+    *totals, (tokens, _), (stopped, problems) = everywhere.tolist()
     if problems or not math.isfinite(grad_norm):
         said = [one for one in gather_object([problem]) if one is not None]
         first = training.table.places[int(scored[0].examples[0])]
@@ -160,7 +168,7 @@ def _over_processes(
     return totals, int(tokens), stopped > 0
 
 
-def _problem(training: Training, scored: list[_Scored], step: int) -> str | None:
+def _problem(training: Training, scored: list[Scored], step: int) -> str | None:
     """Return an error that names the first example whose loss, or whose loss's gradient, is not finite."""
     for one in scored:
         losses = one.losses.expand(len(one.examples))
@@ -196,14 +204,15 @@ def _save(training: Training, step: int, window: Window) -> None:
 
 @contextmanager
 def _told_to_stop() -> Iterator[list[int]]:
-    """Give a list that fills when SIGINT or SIGTERM arrives; a second signal interrupts at once."""
+    """Give a list that fills when SIGINT or SIGTERM arrives; a second SIGINT interrupts at once."""
     told: list[int] = []
 
     def tell(number: int, frame: object) -> None:
-        if told:
+        if number == signal.SIGINT and signal.SIGINT in told:
             raise KeyboardInterrupt
+        if not told:
+            say("stopping after this step")
         told.append(number)
-        say("stopping after this step")
 
     if threading.current_thread() is not threading.main_thread():  # signals reach the main thread only
         yield told

@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
+from trainer.codec import Codec
 from trainer.errors import TrainerError
-from trainer.tokens import Codec
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

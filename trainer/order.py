@@ -1,6 +1,7 @@
 """The order of an epoch: which examples share a microbatch, and which stand side by side in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ class Order:
     micro_batch_size: int
     seed: int
     mismatched: bool
+    _latest: list[Any] = field(default_factory=lambda: [None, None], init=False, repr=False, compare=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -42,12 +44,18 @@ class Order:
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.prompt_group))
         cuts = np.arange(1, self.steps_per_epoch) * self.batch_size
         steps = [self._microbatches(step) for step in np.split(order, cuts)]
-        if self.mismatched:
+        if self.mismatched and len(np.unique(self.prompt_group)) < len(order):
             every = [microbatch for step in steps for microbatch in step]
             _part_crowds(every, self.prompt_group, np.random.default_rng([self.seed, epoch, 1]))
             for microbatch in every:
                 microbatch[:] = apart(microbatch, self.prompt_group)
         return steps
+
+    def step(self, epoch: int, at: int) -> list[Indices]:
+        """Return the microbatches of one step of an epoch."""
+        if self._latest[0] != epoch:
+            self._latest[:] = [epoch, self.epoch(epoch)]
+        return self._latest[1][at]
 
     def clashes(self, steps: list[list[Indices]]) -> int:
         """Return how many examples have a neighbour that answers their own prompt."""

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.codec import Codec, Limits
 from trainer.config import SampleConfig, differing_keys
 from trainer.data import Row, check_row, format_of, read_rows
 from trainer.errors import TrainerError
 from trainer.files import write_text, writing
 from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
 from trainer.progress import progress, say
-from trainer.tokens import Codec, Limits
 
 
 def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
@@ -60,7 +60,7 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
             file.write("".join(_lines(rows, batch, texts, sampled, config.samples)))
             file.flush()
             os.fsync(file.fileno())
-            report(at + 1, f"{(at + 1) * size * config.samples} completions")
+            report(at + 1, f"{batch.stop * config.samples} completions")
     with writing(output):
         partial.replace(output)
     if retokenised:
@@ -154,14 +154,13 @@ def _cut(prompts: list[list[int]], config: SampleConfig, context: int | None, co
         return prompts
     if config.max_new_tokens >= context:
         raise TrainerError(
-            f"--max-new-tokens {config.max_new_tokens}: {config.model} knows {context} positions, prompt included; give less"
+            f"--max-new-tokens {config.max_new_tokens}: {config.model} knows {context} positions, "
+            "prompt included; give less"
         )
     cut = [Limits(total=context).cut_prompt(ids, config.max_new_tokens, codec.bos) for ids in prompts]
     shorter = sum(len(new) < len(old) for new, old in zip(cut, prompts, strict=True))
     if shorter:
-        say(
-            f"{shorter} of {len(prompts)} prompts lost their beginning: {context} positions less {config.max_new_tokens}"
-        )
+        say(f"{shorter} of {len(prompts)} prompts lost their beginning: the model knows {context} positions")
     return cut
 
 
@@ -209,4 +208,6 @@ def _done(partial: Path, lines_per_batch: list[int]) -> int:
 def _device() -> torch.device:
     from accelerate import PartialState
 
-    return PartialState().device
+    device = PartialState().device
+    assert device is not None
+    return device

@@ -1,6 +1,6 @@
-"""From rows to tokens: where a prompt ends, where a completion ends, and what is cut."""
+"""From rows to examples: one flat table of tokens, and a report of what became of each row."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -9,108 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halotheory.contract import Loss
+from trainer.codec import Codec, Limits
 from trainer.data import Format, Row, check_format, check_row, is_empty
 from trainer.errors import TrainerError
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Codec:
-    """How text becomes tokens: the same for training and generation.
-
-    Attributes:
-        tokenizer: a tokenizer of transformers.
-        bos: what stands before every plain prompt: the BOS token if the tokenizer adds one, or nothing.
-        stops: the tokens that end a completion; the first is the one appended to plain text.
-    """
-
-    tokenizer: Any
-    bos: tuple[int, ...]
-    stops: tuple[int, ...]
-
-    def prompts(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Return the tokens of each row's prompt: exactly what generation sees."""
-        texts = [self._prompt_text(row) for row in rows]
-        return [
-            ids if isinstance(row.values["prompt"], list) else self._with_bos(ids)
-            for row, ids in zip(rows, self.encode(texts), strict=True)
-        ]
-
-    def completions(self, rows: Sequence[Row], column: str) -> list[list[int]]:
-        """Return the tokens of each row's completion, ended by exactly one stop token.
-
-        Tokenised apart from the prompt, so that no token straddles the boundary.
-        """
-        texts = [self._completion_text(row, column) for row in rows]
-        return [self._ended(ids) for ids in self.encode(texts)]
-
-    def encode(self, texts: list[str]) -> list[list[int]]:
-        """Return the tokens of texts, no special token added."""
-        return self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-
-    def _with_bos(self, ids: list[int]) -> list[int]:
-        already = self.bos and tuple(ids[:1]) == self.bos
-        return ids if already else [*self.bos, *ids]
-
-    def _ended(self, ids: list[int]) -> list[int]:
-        """Cut what follows a last stop token if it is only space; append a stop token where there is none."""
-        last = max((at for at, token in enumerate(ids) if token in self.stops), default=None)
-        if last is None or self.tokenizer.decode(ids[last + 1 :]).strip():
-            return [*ids, self.stops[0]]
-        while last > 0 and ids[last - 1] in self.stops:
-            last -= 1
-        return ids[: last + 1]
-
-    def _prompt_text(self, row: Row) -> str:
-        prompt = row.values["prompt"]
-        return prompt if isinstance(prompt, str) else self._render(row, prompt, add_generation_prompt=True)
-
-    def _completion_text(self, row: Row, column: str) -> str:
-        prompt, completion = row.values["prompt"], row.values[column]
-        if isinstance(prompt, str):
-            return completion
-        messages = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
-        head, whole = self._prompt_text(row), self._render(row, [*prompt, *messages])
-        if not whole.startswith(head):
-            raise TrainerError(
-                f"{row.place}: the chat template writes the prompt differently once the {column} follows; "
-                "give a template that does not, with --chat-template FILE.jinja"
-            )
-        return whole[len(head) :]
-
-    def _render(self, row: Row, messages: list[dict[str, str]], **how: bool) -> str:
-        if self.tokenizer.chat_template is None:
-            raise TrainerError(
-                f"{row.place}: the prompt is a conversation and the tokenizer has no chat template; "
-                "give one with --chat-template FILE.jinja"
-            )
-        from jinja2 import TemplateError
-
-        try:
-            return self.tokenizer.apply_chat_template(messages, tokenize=False, **how)
-        except TemplateError as error:
-            raise TrainerError(f"{row.place}: the chat template refuses the conversation: {error}") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How long a sequence may be, in tokens; `prompt` None: whatever `total` leaves."""
-
-    total: int
-    prompt: int | None = None
-
-    def completion_room(self, prompt_length: int) -> int:
-        """Return the longest completion kept whole: a quarter of `total` stays for the prompt if it is that long."""
-        return self.total - min(prompt_length, self.prompt or self.total, self.total // 4)
-
-    def cut_prompt(self, prompt: list[int], completion_length: int, bos: tuple[int, ...]) -> list[int]:
-        """Return the prompt without its first tokens (BOS stays) so that it fits before the completion."""
-        room = min(self.total - completion_length, self.prompt or self.total)
-        if len(prompt) <= room:
-            return prompt
-        kept = bos if bos and tuple(prompt[: len(bos)]) == bos and room > len(bos) else ()
-        return [*kept, *prompt[len(prompt) - room + len(kept) :]]
 
 
 @dataclass(frozen=True, kw_only=True)

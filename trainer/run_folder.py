@@ -1,0 +1,70 @@
+"""The folder of a run: what is in it, whether it may be written to, and the model at the end."""
+
+import shutil
+from pathlib import Path
+
+from halotheory.contract import Loss
+from trainer import metrics
+from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
+from trainer.errors import TrainerError
+from trainer.files import as_json, finish_folder, partial_folder, write_text
+from trainer.loop import Training
+from trainer.model_card import model_card
+from trainer.models import DTYPES
+from trainer.tokens import DataReport
+
+
+def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
+    """Return whether the folder holds this run, done.
+
+    Raises:
+        TrainerError: it holds another run, or something else that would be lost.
+    """
+    if Path(config.model).resolve().is_relative_to(output.resolve()) and Path(config.model).exists():
+        raise TrainerError(
+            f"--output {output}: the starting model {config.model} lies in it; give another --output"
+        )
+    if overwrite:
+        return False
+    if not (output / "config.yaml").exists():
+        there = [name for name in ("model", "metrics.jsonl", "checkpoints") if (output / name).exists()]
+        if there:
+            raise TrainerError(
+                f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite"
+            )
+        return False
+    stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
+    changed = [name for name in differing_keys(stored, wanted) if name != "output"]
+    if changed:
+        told = ", ".join(f"{name} was {stored.get(name)} and is {wanted.get(name)}" for name in changed)
+        raise TrainerError(
+            f"{output}: holds a run of another configuration: {told}; give another --output, or --overwrite"
+        )
+    return (output / "model" / "config.json").exists()
+
+
+def open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Loss, overwrite: bool) -> None:
+    """Write what the run was told and what became of its data; with `overwrite`, remove an older run's files."""
+    if overwrite:
+        for name in ("config.yaml", "metrics.jsonl", "data_report.json"):
+            (output / name).unlink(missing_ok=True)
+        for name in ("model", "checkpoints"):
+            shutil.rmtree(output / name, ignore_errors=True)
+    values = {**report.as_dict(), "hyperparameters": dict(loss.hyperparameters)}
+    write_text(output / "data_report.json", as_json(values))
+    write_text(output / "config.yaml", as_yaml(config))
+
+
+def save_model(training: Training, report: DataReport) -> None:
+    """Write the model, its tokenizer and its card as `output/model`, at once."""
+    model = training.accelerator.unwrap_model(training.policy).to(DTYPES[training.config.dtype])
+    if model.generation_config is not None and model.generation_config.eos_token_id is None:
+        model.generation_config.eos_token_id = list(training.codec.stops)
+    path = training.output / "model"
+    temporary = partial_folder(path)
+    model.save_pretrained(temporary)
+    training.codec.tokenizer.save_pretrained(temporary)
+    last = metrics.read(training.output / "metrics.jsonl")[-1]
+    card = model_card(training.config, training.loss, report, last, training.accelerator.num_processes)
+    write_text(temporary / "README.md", card)
+    finish_folder(temporary, path)
