@@ -1,6 +1,7 @@
 """Benchmarks: the lm-eval tasks that a name, a task file or a data folder stands for."""
 
 import difflib
+import functools
 import importlib.util
 import tempfile
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ class Subtask:
         task: lm-eval's name.
         digest: a hash of the settings, and of the data where it is local.
         num_rows: rows of the scored split, where it was counted beforehand.
-        load: builds lm-eval's task; reads the data.
+        load: returns lm-eval's task; builds it, and reads the data, on the first call.
     """
 
     subset: str
@@ -142,7 +143,7 @@ def _subtask(file: TaskFile, subset: str) -> Subtask:
         task=file.name,
         digest=file.digest(),
         num_rows=file.num_rows(str(split)),
-        load=lambda: _load_task_file(file),
+        load=functools.cache(lambda: _load_task_file(file)),
     )
 
 
@@ -195,7 +196,7 @@ def _indexed_subtask(name: str, task: "Task", *, single: bool) -> Subtask:
         subset="" if single else name,
         task=name,
         digest=f"sha256:{hashlib.sha256(text.encode()).hexdigest()}",
-        num_rows=None,
+        num_rows=len(task.eval_docs),
         load=lambda: task,
     )
 

@@ -83,9 +83,7 @@ def run_(
 @app.command("compare")
 def compare_(
     runs: Annotated[list[Path], typer.Argument(help="Run folders, two or more.")],
-    baseline: Annotated[
-        Path | None, typer.Option(help="What the others are compared with; the first run.")
-    ] = None,
+    baseline: Annotated[Path | None, typer.Option(help="The run to compare with; the first.")] = None,
     benchmarks: Annotated[str, typer.Option(help="Which benchmarks; all.")] = "",
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.95,
     allow_partial: Annotated[

@@ -178,8 +178,8 @@ def _compare_two(
     if any(unmatched) and (not allow_partial or not common):
         remedy = "use --allow-partial to compare those in both" if common else "evaluate both on the same items"
         raise EvalkitError(
-            f"{runs[name].path}, {runs[against].path}: {benchmark}: {len(common)} items in both, {unmatched[0]} only "
-            f"in the first, {unmatched[1]} only in the second; {remedy}"
+            f"{runs[name].path}, {runs[against].path}: {benchmark}: {len(common)} items in both, {unmatched[0]} "
+            f"only in the first, {unmatched[1]} only in the second; {remedy}"
         )
     paired = paired_difference(
         [ours[key].score for key in common], [theirs[key].score for key in common], level=level

@@ -51,11 +51,7 @@ def _mmlu_problem(row: dict[str, Any]) -> str:
     choices, answer = row["choices"], row["answer"]
     if not isinstance(row["question"], str):
         return f"'question' must be text, not {type(row['question']).__name__}"
-    if (
-        not isinstance(choices, list)
-        or len(choices) != 4
-        or not all(isinstance(choice, str) for choice in choices)
-    ):
+    if not isinstance(choices, list) or [type(choice) for choice in choices] != [str] * 4:
         return "'choices' must be a list of four texts"
     if isinstance(answer, bool) or answer not in (0, 1, 2, 3):
         return f"'answer' must be 0, 1, 2 or 3, not {answer!r}"

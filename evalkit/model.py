@@ -2,12 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from evalkit.errors import EvalkitError
 
-if TYPE_CHECKING:
-    from lm_eval.models.huggingface import HFLM
+Model = Any
+"""lm-eval's HFLM; lm-eval registers its class with a decorator that hides it from type checkers."""
 
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _DUPLICATES = ["original/*", "consolidated*"]
@@ -30,7 +30,7 @@ def model_folder(model: str) -> Path:
 
 def _from_hub(model: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     if model.count("/") > 1 or model.startswith((".", "/", "~")):
         raise EvalkitError(f"{model}: no such folder")
@@ -59,7 +59,7 @@ def device_and_dtype() -> tuple[str, str]:
     return ("cuda", "auto") if torch.cuda.is_available() else ("cpu", "float32")
 
 
-def load_model(folder: Path, *, batch_size: int | str, chat_template: bool) -> "HFLM":
+def load_model(folder: Path, *, batch_size: int | str, chat_template: bool) -> Model:
     """Return lm-eval's interface to a model; code that comes with a model is never run.
 
     Raises:
@@ -68,9 +68,9 @@ def load_model(folder: Path, *, batch_size: int | str, chat_template: bool) -> "
     from lm_eval.models.huggingface import HFLM
 
     device, dtype = device_and_dtype()
-    settings: dict[str, Any] = {"device": device, "dtype": dtype, "batch_size": batch_size}
+    settings: Any = {"device": device, "dtype": dtype, "batch_size": batch_size, "trust_remote_code": False}
     try:
-        model = HFLM(pretrained=str(folder), trust_remote_code=False, **settings)
+        model: Model = HFLM(str(folder), **settings)
     except Exception as error:  # whatever is wrong with somebody's files
         reason = " ".join(str(error).split())[:300]
         raise EvalkitError(f"{folder}: the model cannot be loaded: {type(error).__name__}: {reason}") from error

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 @contextlib.contextmanager
 def quiet() -> Iterator[list[str]]:
-    """Keep foreign bars, log lines and prints off the screen; yield the distinct warnings of lm-eval, as they come."""
+    """Keep foreign bars, log lines and prints off the screen; yield lm-eval's distinct warnings, as they come."""
     warnings: list[str] = []
     keep = _Keeper(warnings)
     loggers = [logging.getLogger(name) for name in ("lm_eval", "transformers", "datasets", "huggingface_hub")]
@@ -36,22 +36,17 @@ def offline() -> Iterator[None]:
     """Forbid the Hugging Face libraries the network, whether they are imported yet or not."""
     names = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
     environment = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    import datasets.config
-    import huggingface_hub.constants
-
-    switches: list[tuple[Any, str]] = [
-        (datasets.config, "HF_HUB_OFFLINE"),
-        (huggingface_hub.constants, "HF_HUB_OFFLINE"),
-    ]
-    before = [getattr(module, name) for module, name in switches]
-    for module, name in switches:
-        setattr(module, name, True)
+    os.environ.update(dict.fromkeys(names, "1"))  # read when the libraries are imported
+    modules = [sys.modules.get(name) for name in ("huggingface_hub.constants", "datasets.config")]
+    imported: list[Any] = [module for module in modules if module is not None]
+    before = [module.HF_HUB_OFFLINE for module in imported]
+    for module in imported:
+        module.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
-        for (module, name), value in zip(switches, before, strict=True):
-            setattr(module, name, value)
+        for module, value in zip(imported, before, strict=True):
+            module.HF_HUB_OFFLINE = value
         for name, value in environment.items():
             os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
@@ -65,7 +60,7 @@ class _Keeper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         message = " ".join(record.getMessage().split())
-        if message not in self.messages:
+        if message not in self.messages and not message.startswith("Left truncation applied"):  # counted by us
             self.messages.append(message)
 
 

@@ -1,6 +1,7 @@
 """Results as text and as JSON: tables on a terminal, plain columns in a pipe, one object for a program."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from evalkit.compare import Comparison
@@ -56,8 +57,7 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
         "Scores",
         ("benchmark", "run", "score", f"{percent} interval", "items", "method"),
         [
-            (score.benchmark, score.run, _number(score.estimate.score), _interval(score.estimate.interval))
-            + (str(score.estimate.n), score.estimate.method)
+            (score.benchmark, score.run, *_score_cells(asdict(score.estimate)), score.estimate.method)
             for score in comparison.scores
         ],
     )
@@ -67,9 +67,16 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
         "Paired differences",
         ("benchmark", "run - baseline", "difference", f"{percent} interval", "wins:losses", "p", "p (Holm)", ""),
         [
-            (one.benchmark, f"{one.run} - {one.baseline}", f"{one.paired.difference:+.4f}")
-            + (_interval(one.paired.interval, signed=True), f"{one.paired.wins}:{one.paired.losses}")
-            + (_p(one.paired.p_value), _p(one.p_adjusted), "significant" if one.significant else "")
+            (
+                one.benchmark,
+                f"{one.run} - {one.baseline}",
+                f"{one.paired.difference:+.4f}",
+                _interval(one.paired.interval, signed=True),
+                f"{one.paired.wins}:{one.paired.losses}",
+                _p(one.paired.p_value),
+                _p(one.p_adjusted),
+                "significant" if one.significant else "",
+            )
             for one in comparison.compared
         ],
     )
@@ -84,8 +91,7 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
 def print_results(results: Mapping[str, Any], stream: TextIO) -> None:
     """Print the scores of one run."""
     rows = [
-        (name, _number(found["score"]), _interval(found["interval"]), str(found["n"]), found["method"])
-        + (found["metric"],)
+        (name, *_score_cells(found), found["method"], found["metric"])
         for name, found in results["benchmarks"].items()
     ]
     _print_table(stream, "", ("benchmark", "score", "95% interval", "items", "method", "metric"), rows)
@@ -114,8 +120,8 @@ def _print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequen
         print(file=stream)
 
 
-def _number(value: float) -> str:
-    return f"{value:.4f}"
+def _score_cells(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    return f"{found['score']:.4f}", _interval(found["interval"]), str(found["n"])
 
 
 def _interval(interval: Sequence[float] | None, *, signed: bool = False) -> str:

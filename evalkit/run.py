@@ -6,46 +6,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import evalkit
 from evalkit.benchmarks import Benchmark, Subtask, find_benchmarks
 from evalkit.errors import EvalkitError
-from evalkit.model import device_and_dtype, fingerprint, load_model, model_folder
+from evalkit.model import Model, device_and_dtype, fingerprint, load_model, model_folder
 from evalkit.progress import Progress
 from evalkit.quiet import offline, quiet
-from evalkit.run_folder import (
-    clear_run,
-    finish_run,
-    read_config,
-    read_part,
-    read_results,
-    start_run,
-    write_part,
-)
+from evalkit.results import benchmark_results
+from evalkit.run_folder import clear_run, finish_run, read_config, read_part, read_results, start_run, write_part
 from evalkit.scoring import score
-from evalkit.statistics import Estimate, estimate, is_binary
-
-if TYPE_CHECKING:
-    from lm_eval.api.model import LM
 
 DEFAULT_SEED = 1234  # lm-eval's own, so that few-shot examples are those of a bare lm-eval run
-LEVEL = 0.95
+
+# settings that may change between the start of a run and its resumption: they do not decide what is measured
 _NOT_COMPARED = ("evalkit", "model", "data_dir", "benchmarks", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What is evaluated, and how."""
+    """What is evaluated, and how; `config` is what config.yaml holds."""
 
     folder: Path
     benchmarks: list[Benchmark]
     config: dict[str, Any]
     output: Path
-
-    @property
-    def subtasks(self) -> list[tuple[Benchmark, Subtask]]:
-        return [(benchmark, subtask) for benchmark in self.benchmarks for subtask in benchmark.subtasks]
 
 
 def run(
@@ -83,12 +69,7 @@ def run(
     Raises:
         EvalkitError: bad input; or another run, with other settings, in `output`.
     """
-    if backend != "hf":
-        raise EvalkitError(f"--backend {backend}: not available yet; use --backend hf")
-    if limit is not None and limit < 1:
-        raise EvalkitError(f"--limit {limit}: must be at least 1")
-    if batch_size != "auto" and int(batch_size) < 1:
-        raise EvalkitError(f"--batch-size {batch_size}: must be at least 1, or auto")
+    _check_settings(backend=backend, limit=limit, batch_size=batch_size)
     folder = Path(data_dir) if data_dir is not None else None
     with contextlib.ExitStack() as stack:
         warnings = stack.enter_context(quiet())
@@ -96,26 +77,26 @@ def run(
         if Path(model).expanduser().is_dir() and all(benchmark.local for benchmark in found):
             stack.enter_context(offline())
         settings = {"limit": limit, "seed": seed, "chat_template": chat_template, "backend": backend}
-        plan = _plan(model, found, Path(output), folder, settings, batch_size)
+        plan = _plan(model, found, Path(output), folder, settings | {"batch_size": batch_size})
         finished = _open_folder(plan, overwrite=overwrite)
-        total = sum(_expected(subtask, limit) for _, subtask in plan.subtasks)
-        with Progress(total, show=show_progress) as progress:
-            if finished is not None:
-                progress.say(
-                    f"{plan.output}: finished before; these are its results (--overwrite evaluates again)"
-                )
-                return finished
-            progress.say(f"{plan.folder}: {total} items of {', '.join(b.name for b in found)} to {plan.output}")
-            return _evaluate(plan, progress, warnings)
+        progress = stack.enter_context(Progress(show=show_progress))
+        if finished is not None:
+            progress.say(f"{plan.output}: finished before; these are its results (--overwrite evaluates again)")
+            return finished
+        return _evaluate(plan, progress, warnings)
+
+
+def _check_settings(*, backend: str, limit: int | None, batch_size: int | str) -> None:
+    if backend != "hf":
+        raise EvalkitError(f"--backend {backend}: not available yet; use --backend hf")
+    if limit is not None and limit < 1:
+        raise EvalkitError(f"--limit {limit}: must be at least 1")
+    if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
+        raise EvalkitError(f"--batch-size {batch_size}: must be a number of at least 1, or auto")
 
 
 def _plan(
-    model: str,
-    benchmarks: list[Benchmark],
-    output: Path,
-    data_dir: Path | None,
-    settings: Mapping[str, Any],
-    batch_size: int | str,
+    model: str, benchmarks: list[Benchmark], output: Path, data_dir: Path | None, settings: Mapping[str, Any]
 ) -> _Plan:
     folder = model_folder(model)
     device, dtype = device_and_dtype()
@@ -127,11 +108,10 @@ def _plan(
         "benchmarks": [benchmark.name for benchmark in benchmarks],
         "data_dir": str(data_dir) if data_dir is not None else None,
         **settings,
-        "batch_size": batch_size,
         "device": device,
         "dtype": dtype,
         "tasks": {
-            f"{benchmark.name}/{subtask.task}": subtask.digest
+            _part_name(benchmark, subtask): subtask.digest
             for benchmark in benchmarks
             for subtask in benchmark.subtasks
         },
@@ -152,12 +132,14 @@ def _open_folder(plan: _Plan, *, overwrite: bool) -> dict[str, Any] | None:
         clear_run(output)
     stored = read_config(output)
     if stored is not None:
-        changed = [key for key in {**config, **stored} if key not in _NOT_COMPARED]
-        changed = [key for key in changed if stored.get(key) != config.get(key)]
+        keys = [key for key in {**config, **stored} if key not in _NOT_COMPARED]
+        changed = [
+            _change(key, stored.get(key), config.get(key)) for key in keys if stored.get(key) != config.get(key)
+        ]
         if changed:
-            described = "; ".join(_change(key, stored.get(key), config.get(key)) for key in changed)
             raise EvalkitError(
-                f"{output}: holds a run with other settings: {described}; use another --output, or --overwrite"
+                f"{output}: holds a run with other settings: {'; '.join(changed)}; "
+                "use another --output, or --overwrite"
             )
         finished = read_results(output)
         if finished is not None:
@@ -176,125 +158,89 @@ def _change(key: str, before: Any, now: Any) -> str:
     return f"{key}: {', '.join(names[:3])}{more}"
 
 
-def _expected(subtask: Subtask, limit: int | None) -> int:
-    """Return the number of items to score; where the data is not local, the limit or a guess for the bar."""
-    rows = subtask.num_rows if subtask.num_rows is not None else limit or 100
-    return min(rows, limit or rows)
-
-
 def _evaluate(plan: _Plan, progress: Progress, warnings: list[str]) -> dict[str, Any]:
     """Score every subtask that is not on disk yet, then write the run's results."""
-    model: LM | None = None
-    samples: list[dict[str, Any]] = []
-    about: dict[str, dict[str, Any]] = {}
-    for benchmark, subtask in plan.subtasks:
-        part = read_part(plan.output, _part_name(benchmark, subtask))
-        if part is None:
-            if model is None:
-                model = load_model(
-                    plan.folder,
-                    batch_size=plan.config["batch_size"],
-                    chat_template=plan.config["chat_template"],
-                )
-            part = _score_part(model, plan, benchmark, subtask, progress)
-        else:
-            progress.skip(len(part) - 1)
-        header, *rows = part
-        about[f"{benchmark.name}/{subtask.task}"] = header
-        samples += rows
-    results = _results(plan, samples, about, warnings)
-    finish_run(plan.output, results, samples)
-    for warning in warnings:
+    subtasks = [(benchmark, subtask) for benchmark in plan.benchmarks for subtask in benchmark.subtasks]
+    parts = {_part_name(*pair): read_part(plan.output, _part_name(*pair)) for pair in subtasks}
+    missing = [pair for pair in subtasks if parts[_part_name(*pair)] is None]
+    _announce(plan, progress, missing, {name: part for name, part in parts.items() if part is not None})
+    if missing:
+        settings = {key: plan.config[key] for key in ("batch_size", "chat_template")}
+        model = load_model(plan.folder, **settings)
+        for benchmark, subtask in missing:
+            part = _score_part(model, plan, benchmark, subtask, progress, warnings)
+            parts[_part_name(benchmark, subtask)] = part
+    finished = {name: part for name, part in parts.items() if part is not None}
+    results = _results(plan, finished)
+    finish_run(plan.output, results, [row for part in finished.values() for row in part[1:]])
+    for warning in results["warnings"]:
         progress.say(f"warning: {warning}")
     return results
 
 
+def _announce(
+    plan: _Plan,
+    progress: Progress,
+    missing: Sequence[tuple[Benchmark, Subtask]],
+    finished: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> None:
+    """Say what is to be done; every task is built here, so that a broken one fails before the model loads."""
+    limit = plan.config["limit"]
+    rows = [len(subtask.load().eval_docs) for _, subtask in missing]
+    left = sum(min(number, limit or number) for number in rows)
+    done = sum(len(part) - 1 for part in finished.values())
+    names = ", ".join(plan.config["benchmarks"])
+    resumed = f"; {done} were finished before" if done else ""
+    progress.start(done + left, done)
+    progress.say(f"{plan.config['model']}: {done + left} items of {names} to {plan.output}{resumed}")
+
+
 def _score_part(
-    model: "LM", plan: _Plan, benchmark: Benchmark, subtask: Subtask, progress: Progress
+    model: Model, plan: _Plan, benchmark: Benchmark, subtask: Subtask, progress: Progress, warnings: list[str]
 ) -> list[dict[str, Any]]:
-    """Score a subtask, keep it on disk, and return a header and its rows."""
+    """Score a subtask, keep it on disk, and return its header and rows."""
     import torch
 
-    before, started = progress.done, time.monotonic()
-    name = _part_name(benchmark, subtask)
+    name, before, started = _part_name(benchmark, subtask), progress.done, time.monotonic()
     settings = {key: plan.config[key] for key in ("limit", "seed", "chat_template")}
     try:
         rows, header = score(
-            model,
-            benchmark,
-            subtask,
-            **settings,
-            on_progress=lambda done: progress.reach(before + done, name),
+            model, benchmark, subtask, **settings, on_progress=lambda done: progress.reach(before + done, name)
         )
     except torch.OutOfMemoryError as error:
         raise EvalkitError(
             f"{subtask.task}: out of memory at --batch-size {plan.config['batch_size']}; use a smaller one "
             "(what is finished is kept)"
         ) from error
-    part = [header | {"seconds": round(time.monotonic() - started, 3)}, *rows]
-    write_part(plan.output, name, part)
+    header |= {"seconds": round(time.monotonic() - started, 3), "warnings": list(warnings)}
+    warnings.clear()
+    write_part(plan.output, name, [header, *rows])
     progress.reach(before + len(rows), name)
-    return part
+    return [header, *rows]
 
 
 def _part_name(benchmark: Benchmark, subtask: Subtask) -> str:
     return f"{benchmark.name}--{subtask.subset}" if subtask.subset else benchmark.name
 
 
-def _results(
-    plan: _Plan, samples: list[dict[str, Any]], about: Mapping[str, Mapping[str, Any]], warnings: list[str]
-) -> dict[str, Any]:
-    by_benchmark = {
-        benchmark.name: _benchmark_results(
-            benchmark, [row for row in samples if row["benchmark"] == benchmark.name], about
-        )
-        for benchmark in plan.benchmarks
-    }
+def _results(plan: _Plan, parts: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """Return what results.json holds, from the header and the rows of every subtask."""
+    by_benchmark, warnings = {}, []
+    for benchmark in plan.benchmarks:
+        own = {subtask.subset: parts[_part_name(benchmark, subtask)] for subtask in benchmark.subtasks}
+        headers = {subset: dict(part[0]) for subset, part in own.items()}
+        warnings += [message for header in headers.values() for message in header.pop("warnings")]
+        found = benchmark_results(benchmark, [row for part in own.values() for row in part[1:]], headers)
+        if found["truncated"]:
+            warnings.append(
+                f"{benchmark.name}: {found['truncated']} of {found['n']} prompts are longer than the model's "
+                "context and lost their beginning"
+            )
+        by_benchmark[benchmark.name] = found
     return {
-        "model": plan.config["model"],
-        "model_fingerprint": plan.config["model_fingerprint"],
-        "chat_template": plan.config["chat_template"],
-        "limit": plan.config["limit"],
+        **{key: plan.config[key] for key in ("model", "model_fingerprint", "chat_template", "limit")},
         "benchmarks": by_benchmark,
-        "warnings": warnings,
-        "seconds": round(sum(header["seconds"] for header in about.values()), 3),
+        "warnings": list(dict.fromkeys(warnings)),
+        "seconds": round(sum(found["seconds"] for found in by_benchmark.values()), 3),
         "versions": {name: version(name) for name in ("lm_eval", "transformers", "torch", "datasets")},
-    }
-
-
-def _benchmark_results(
-    benchmark: Benchmark, rows: list[dict[str, Any]], about: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return the score of a benchmark: the mean over all of its items, as gsm8k, bbh and mmlu define it."""
-    several = len(benchmark.subtasks) > 1
-    strata = [row["subset"] for row in rows] if several else None
-    scores = [row["score"] for row in rows]
-    subsets = {}
-    for subtask in benchmark.subtasks:
-        own = [row["score"] for row in rows if row["subset"] == subtask.subset]
-        header = about[f"{benchmark.name}/{subtask.task}"]
-        subsets[subtask.subset] = _shown(estimate(own, level=LEVEL)) | {"task": subtask.task} | dict(header)
-    whole = _shown(estimate(scores, strata=strata, level=LEVEL))
-    other = {
-        name: sum(row["other_scores"][name] for row in rows) / len(rows)
-        for name in rows[0]["other_scores"]
-        if all(name in row["other_scores"] for row in rows)
-    }
-    described = {
-        "metric": rows[0]["metric"],
-        "higher_is_better": rows[0]["higher_is_better"],
-        "binary": is_binary(scores),
-        "other_scores": other,
-        "seconds": round(sum(subset["seconds"] for subset in subsets.values()), 3),
-    }
-    return whole | described | ({"subsets": subsets} if several else {"task": dict(subsets[""])})
-
-
-def _shown(value: Estimate) -> dict[str, Any]:
-    return {
-        "score": value.score,
-        "n": value.n,
-        "interval": list(value.interval) if value.interval else None,
-        "level": value.level,
-        "method": value.method,
     }

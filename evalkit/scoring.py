@@ -5,19 +5,22 @@ import json
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from evalkit.benchmarks import Benchmark, Subtask
 from evalkit.errors import EvalkitError
+from evalkit.model import Model
 
 if TYPE_CHECKING:
-    from lm_eval.api.model import LM
-    from lm_eval.api.task import Task
+    from lm_eval.api.task import ConfigurableTask
+
+Sample = Mapping[str, Any]
+"""What lm-eval logs of one item under one filter."""
 
 
 def score(
-    model: "LM",
+    model: Model,
     benchmark: Benchmark,
     subtask: Subtask,
     *,
@@ -26,9 +29,9 @@ def score(
     chat_template: bool,
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return the scored items of a subtask, one row each in the order of its data, and what lm-eval says of the task.
+    """Return the scored items of a subtask, one row each in the order of its data, and what is known of the task.
 
-    The model is called as `lm_eval.simple_evaluate` does it, with the same seed for every generator.
+    The model is asked as `lm_eval.simple_evaluate` asks it, with one seed for every generator.
 
     Args:
         model: lm-eval's interface to the model.
@@ -44,12 +47,12 @@ def score(
     """
     from lm_eval.evaluator import evaluate
 
-    task = subtask.load()
+    task = cast("ConfigurableTask", subtask.load())
     _prepare(task, seed)
-    _check(model, task, subtask)
+    room = _room_for_prompt(model, task, subtask)
     expected = min(len(task.eval_docs), limit or len(task.eval_docs))
     previous = model.cache_hook
-    model.set_cache_hook(_counter(task, expected, on_progress))
+    model.set_cache_hook(_progress_hook(task, expected, on_progress))
     try:
         outcome = evaluate(
             lm=model,
@@ -62,13 +65,19 @@ def score(
     finally:
         model.set_cache_hook(previous)
     assert outcome is not None
-    rows = _rows(outcome.get("samples", {})[subtask.task], benchmark, subtask, task)
+    rows = _rows(cast("dict[str, Any]", outcome)["samples"][subtask.task], benchmark, subtask, task)
     if len(rows) != expected:
         raise EvalkitError(f"{subtask.task}: lm-eval scored {len(rows)} of {expected} items; nothing was written")
-    return rows, {"version": task.VERSION, "num_fewshot": task.get_config("num_fewshot")}
+    header = {
+        "task": subtask.task,
+        "version": task.VERSION,
+        "num_fewshot": task.get_config("num_fewshot"),
+        "truncated": _num_truncated(model, task, room),
+    }
+    return rows, header
 
 
-def _prepare(task: "Task", seed: int) -> None:
+def _prepare(task: "ConfigurableTask", seed: int) -> None:
     """Seed every generator, and set what `simple_evaluate` sets on a task."""
     import numpy as np
     import torch
@@ -81,30 +90,47 @@ def _prepare(task: "Task", seed: int) -> None:
         task.set_config(key="num_fewshot", value=0)
 
 
-def _check(model: "LM", task: "Task", subtask: Subtask) -> None:
+def _room_for_prompt(model: Model, task: "ConfigurableTask", subtask: Subtask) -> int:
+    """Return how many tokens a prompt may have before lm-eval cuts off its beginning.
+
+    Raises:
+        EvalkitError: a task that runs code, data that lm-eval reads only in part, or no room at all.
+    """
     if getattr(task, "UNSAFE_CODE", False):
         raise EvalkitError(f"benchmark '{subtask.task}' needs code execution in a sandbox; not available yet")
     if subtask.num_rows is not None and len(task.eval_docs) != subtask.num_rows:
         raise EvalkitError(
             f"{subtask.task}: the data has {subtask.num_rows} rows, and lm-eval reads {len(task.eval_docs)}"
         )
-    places = getattr(model, "max_length", None)
-    if task.OUTPUT_TYPE == "generate_until" and places is not None:
-        settings = task.get_config("generation_kwargs") or {}
-        wanted = settings.get("max_gen_toks", getattr(model, "max_gen_toks", 0))
-        if wanted >= places:
-            raise EvalkitError(
-                f"{subtask.task}: generates up to {wanted} tokens, and the model has {places} places for prompt and "
-                "answer; use a model with a longer context"
-            )
+    places = model.max_length
+    if task.OUTPUT_TYPE != "generate_until":
+        return places
+    wanted = (task.get_config("generation_kwargs") or {}).get("max_gen_toks", model.max_gen_toks)
+    if wanted >= places:
+        raise EvalkitError(
+            f"{subtask.task}: generates up to {wanted} tokens, and the model has {places} places for prompt "
+            "and answer; use a model with a longer context"
+        )
+    return places - wanted
 
 
-def _counter(task: "Task", items: int, on_progress: Callable[[int], None]) -> Any:
-    """Return a hook that lm-eval calls after each request."""
+def _num_truncated(model: Model, task: "ConfigurableTask", room: int) -> int:
+    """Return the number of items with a prompt (and, where it is given, an answer) of more than `room` tokens."""
+    too_long: set[Any] = set()
+    for instance in task.instances:
+        text = "".join(part for part in instance.args if isinstance(part, str))
+        # a token is at least a byte, so most texts need not be tokenized again; 8 for what a tokenizer adds
+        if len(text.encode()) + 8 > room and len(model.tok_encode(text)) > room:
+            too_long.add(instance.doc_id)
+    return len(too_long)
+
+
+def _progress_hook(task: "ConfigurableTask", items: int, on_progress: Callable[[int], None]) -> Any:
+    """Return a hook that lm-eval calls after each request; a multiple-choice item has a request per choice."""
     from lm_eval.api.model import CacheHook
 
-    class Counter(CacheHook):
-        """Counts finished requests; a multiple-choice item has one per choice."""
+    class Hook(CacheHook):
+        """Counts finished requests."""
 
         done = 0
 
@@ -112,19 +138,16 @@ def _counter(task: "Task", items: int, on_progress: Callable[[int], None]) -> An
             self.done += 1
             on_progress(min(items, self.done * items // max(1, len(task.instances))))
 
-    return Counter(None)
+    return Hook(None)
 
 
 def _rows(
-    samples: list[dict[str, Any]], benchmark: Benchmark, subtask: Subtask, task: "Task"
+    samples: Sequence[Sample], benchmark: Benchmark, subtask: Subtask, task: "ConfigurableTask"
 ) -> list[dict[str, Any]]:
     """Return one row per item from lm-eval's samples, which have one entry per item and filter."""
     metric, filter_name = _scored(samples, benchmark, task)
-    others: dict[int, dict[str, float]] = {}
-    for sample in samples:
-        for name in sample["metrics"]:
-            if (name, sample["filter"]) != (metric, filter_name) and _is_number(sample[name]):
-                others.setdefault(sample["doc_id"], {})[f"{name},{sample['filter']}"] = float(sample[name])
+    higher_is_better = (task.higher_is_better() or {}).get(metric) is not False
+    others = _other_scores(samples, metric, filter_name)
     occurrences: Counter[str] = Counter()
     rows = []
     for sample in sorted((s for s in samples if s["filter"] == filter_name), key=lambda s: s["doc_id"]):
@@ -140,35 +163,43 @@ def _rows(
                 "id": content if occurrences[content] == 1 else f"{content}#{occurrences[content]}",
                 "score": float(value),
                 "metric": f"{metric},{filter_name}",
-                "higher_is_better": task.higher_is_better().get(metric) is not False,
+                "higher_is_better": higher_is_better,
                 "other_scores": others.get(sample["doc_id"], {}),
                 **_answer(sample, task),
                 "task": subtask.task,
-                "doc_id": sample["doc_id"],
-                **{key: sample[key] for key in ("doc_hash", "prompt_hash", "target_hash")},
+                **{key: sample[key] for key in ("doc_id", "doc_hash", "prompt_hash", "target_hash")},
             }
         )
     return rows
 
 
-def _scored(samples: list[dict[str, Any]], benchmark: Benchmark, task: "Task") -> tuple[str, str]:
-    """Return the metric and the filter whose value is the score."""
+def _scored(samples: Sequence[Sample], benchmark: Benchmark, task: "ConfigurableTask") -> tuple[str, str]:
+    """Return the metric and the filter whose value is the score: the first that is a mean over items."""
     filters = list(dict.fromkeys(sample["filter"] for sample in samples))
     filter_name = benchmark.score_filter or filters[0]
-    means = [
-        name for name, how in task.aggregation().items() if getattr(how, "__name__", "") in {"mean", "nanmean"}
-    ]
+    aggregations = dict(task.aggregation() or {})
+    means = [name for name, how in aggregations.items() if getattr(how, "__name__", "") in {"mean", "nanmean"}]
     metric = next((name for name in means if name in samples[0]["metrics"]), None)
     if metric is None or filter_name not in filters:
         raise EvalkitError(
             f"{task.task_name}: no metric that is a mean over items; comparisons need a score per item, "
-            f"and this task has {', '.join(task.aggregation()) or 'no metric'}"
+            f"and this task has {', '.join(aggregations) or 'no metric'}"
         )
     return metric, filter_name
 
 
-def _answer(sample: Mapping[str, Any], task: "Task") -> dict[str, Any]:
-    """Return what was asked and answered: for multiple choice, the log-likelihoods (nats) and the likeliest choice."""
+def _other_scores(samples: Sequence[Sample], metric: str, filter_name: str) -> dict[int, dict[str, float]]:
+    """Return, by item, the numbers of every other metric and filter."""
+    others: dict[int, dict[str, float]] = {}
+    for sample in samples:
+        for name in sample["metrics"]:
+            if (name, sample["filter"]) != (metric, filter_name) and _is_number(sample[name]):
+                others.setdefault(sample["doc_id"], {})[f"{name},{sample['filter']}"] = float(sample[name])
+    return others
+
+
+def _answer(sample: Sample, task: "ConfigurableTask") -> dict[str, Any]:
+    """Return what was asked and answered; for multiple choice, log-likelihoods (nats) and the likeliest choice."""
     arguments, responses = sample["arguments"], sample["resps"]
     if task.OUTPUT_TYPE == "generate_until":
         texts = [text for response in responses for text in response]
@@ -203,4 +234,4 @@ def _plain(value: Any) -> Any:
         return [_plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    return value if isinstance(value, str | int | float | None) else str(value)
+    return value if value is None or isinstance(value, str | int | float) else str(value)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -147,8 +147,8 @@ def stratified_wilson(successes: Sequence[int], sizes: Sequence[int], *, level: 
     The subsets are the benchmark, not a sample of subsets, so only the spread of items within them counts.
     With N = sum of n_s and p = k/N, the variance of the mean is sum n_s p_s (1 - p_s) / N^2; a simple random
     sample of n' = N p (1 - p) / (sum n_s p_s (1 - p_s) / N) items has the same, and Wilson's formula is used with
-    n' in place of N. p_s is taken as (k_s + 1) / (n_s + 2), so that a subset of two right answers does not claim to
-    be without variance, and n' as at least N: subsets sampled in proportion to their weight never lose precision.
+    n' in place of N. p_s is taken as (k_s + 1) / (n_s + 2), so that a subset of two right answers does not claim
+    to be without variance, and n' as at least N: subsets in proportion to their weight never lose precision.
 
     Source: the effective sample size of Kish 1965 in Wilson's interval (Korn and Graubard 1998 do so with
     Clopper-Pearson's; Franco et al. 2019, J. Surv. Stat. Methodol. 7:334, compare these).
@@ -287,7 +287,8 @@ def paired_t(differences: ArrayLike, *, level: float = 0.95) -> PairedDifference
     values = _finite(differences)
     interval = _t_interval(values, _checked(level))
     if interval is not None:
-        p_value, test = float(ttest_1samp(values, 0.0).pvalue), "paired t"
+        outcome: Any = ttest_1samp(values, 0.0)
+        p_value, test = float(outcome.pvalue), "paired t"
     else:
         p_value, test = (2.0 ** (1 - len(values)) if values[0] else 1.0), "sign-flip"
     return PairedDifference(
@@ -306,8 +307,8 @@ def paired_t(differences: ArrayLike, *, level: float = 0.95) -> PairedDifference
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Return the p-values adjusted for a family of tests, in the order given, (k,).
 
-    The i-th smallest of k is multiplied by k - i + 1, made non-decreasing in rank, and cut at 1: rejecting where the
-    result is at most alpha keeps the probability of any false rejection at or below alpha, whatever the dependence.
+    The i-th smallest of k is multiplied by k - i + 1, made non-decreasing in rank, and cut at 1: rejecting where
+    the result is at most alpha keeps the probability of any false rejection within alpha, whatever the dependence.
 
     Source: Holm 1979, Scand. J. Stat. 6:65.
 

@@ -1,4 +1,4 @@
-"""lm-eval task files: read with their includes, their data files found, and a digest of all that they depend on."""
+"""lm-eval task files: read with their includes, their data files, and a digest of all that they depend on."""
 
 import hashlib
 import json
