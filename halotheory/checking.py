@@ -1,0 +1,254 @@
+"""Is this loss a HALO? From a loss to a verdict, stage by stage."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy
+from sympy import Expr, Symbol
+from torch import Tensor
+
+from halotheory.agreement import check_agreement
+from halotheory.contract import Loss, load_loss, loss_of
+from halotheory.decompose import Decomposition, decompose
+from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord
+from halotheory.matching import match
+from halotheory.nonnegative import Deadline, time_limit
+from halotheory.operations import exact
+from halotheory.pieces import tidy
+from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
+from halotheory.trace import Traced, trace
+
+DEFAULT_TIMEOUT = 60.0
+"""Seconds that a check may take before what is open stays undecided."""
+
+
+def check(
+    loss: str | Loss | Callable[..., Tensor],
+    *,
+    settings: Mapping[str, float] | None = None,
+    strict: bool = False,
+    timeout: float = DEFAULT_TIMEOUT,
+) -> Verdict:
+    """Return whether a loss is a human-aware loss, with its construction or a counterexample.
+
+    The definition is Ethayarajh et al. 2024, arXiv 2402.01306, definition 3.4, read as the documentation states.
+
+    Args:
+        loss: a built-in's name, a file or `file.py:name`, a loaded loss, or a Python function.
+        settings: hyperparameters to change.
+        strict: count a HALO that needs a relaxation as none.
+        timeout: seconds; what is open by then stays undecided.
+
+    Raises:
+        HaloTheoryError: the loss cannot be read: the contract broken, an operation not supported.
+    """
+    began = time.monotonic()
+    chosen = _loaded(loss).with_settings(settings or {})
+    traced = trace(chosen)
+    check_agreement(traced)
+    values = {
+        symbol: exact(chosen.hyperparameters[name])
+        for name, symbol in traced.hyperparameters.items()
+        if isinstance(symbol, Symbol)
+    }
+    parts = decompose(traced, values)
+    try:
+        with time_limit(timeout):
+            outcome, holds_for = _decide(parts, values, Deadline(timeout))
+    except TimeoutError:
+        outcome = _Outcome(word="undecided", notes=[f"no decision within the {timeout:g} s of --timeout"])
+        holds_for = _as_set(values)
+    relaxations = [*parts.relaxations, *outcome.relaxations] if outcome.word == "halo" else []
+    notes = [*traced.notes, *outcome.notes]
+    word = outcome.word
+    if strict and relaxations:
+        word, notes = "not_halo", [*notes, f"a HALO only with {', '.join(relaxations)}, which --strict refuses"]
+    return Verdict(
+        loss=chosen.name,
+        verdict=word,
+        strict=word == "halo" and not relaxations,
+        relaxations=relaxations,
+        hyperparameters=chosen.hyperparameters,
+        holds_for=holds_for,
+        construction=_construction(traced, parts, outcome) if word == "halo" else None,
+        conditions=[*parts.findings, *outcome.findings],
+        notes=notes,
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _loaded(loss: str | Loss | Callable[..., Tensor]) -> Loss:
+    if isinstance(loss, Loss):
+        return loss
+    return load_loss(loss) if isinstance(loss, str) else loss_of(loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """One way to read the loss as a * v(z) + C.
+
+    Attributes:
+        v: the value function.
+        signs: a, by label.
+        finding: on `single_value_function`.
+        relaxations: what the reading needs.
+        output: which output of a pair is y.
+    """
+
+    v: Expr
+    signs: Mapping[str, int]
+    finding: Finding
+    relaxations: Sequence[str]
+    output: str = "chosen"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """What all readings together decide."""
+
+    word: VerdictWord
+    findings: Sequence[Finding] = ()
+    reading: _Reading | None = None
+    shapes: Mapping[str, Expr] | None = None
+    relaxations: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
+    """Return the verdict at the hyperparameters as set, and for which others it holds."""
+    if parts.shapes is None:
+        refuted = any(finding.status is Status.REFUTED for finding in parts.findings)
+        return _Outcome(word="not_halo" if refuted else "undecided"), _as_set(values)
+    everywhere = _judge(parts.shapes, {}, values, deadline)
+    if everywhere.word != "undecided" and not everywhere.relaxations:
+        return everywhere, _every(values)
+    outcome = _judge(parts.shapes, values, values, deadline)
+    fixed = dict(values)
+    for symbol in values:  # which of them may vary, the others kept as set, without changing the verdict?
+        fewer = {other: value for other, value in fixed.items() if other != symbol}
+        freed = _judge(parts.shapes, fewer, values, deadline)
+        if outcome.word != "undecided" and (freed.word, freed.relaxations) == (outcome.word, outcome.relaxations):
+            outcome, fixed = freed, fewer
+    free = [symbol for symbol in values if symbol not in fixed]
+    holds = f"{_every(free)} with {_as_set(fixed)}" if free and fixed else _every(free) if free else _as_set(values)
+    if everywhere.word == "halo" and tuple(everywhere.relaxations) != tuple(outcome.relaxations):
+        holds += f"; with {', '.join(everywhere.relaxations)} for {_every(values)}"
+    return outcome, holds
+
+
+def _every(symbols: Sequence[Symbol] | Mapping[Symbol, Expr]) -> str:
+    return ", ".join(f"every {symbol} > 0" for symbol in symbols) or "the loss as it is (no hyperparameters)"
+
+
+def _as_set(values: Mapping[Symbol, Expr]) -> str:
+    return ", ".join(f"{symbol} = {value}" for symbol, value in values.items()) or "the loss as it is"
+
+
+def _judge(
+    shapes: Mapping[str, Expr], fixed: Mapping[Symbol, Expr], values: Mapping[Symbol, Expr], deadline: Deadline
+) -> _Outcome:
+    """Return what holds for every value of the hyperparameters that are not fixed."""
+    shapes = {label: shape.subs(dict(fixed)) for label, shape in shapes.items()}
+    free = {symbol: value for symbol, value in values.items() if symbol not in fixed}
+    failed: list[tuple[_Reading, list[Finding]]] = []
+    for reading in _readings(shapes, free, deadline):
+        findings = _examined(reading, free, deadline, [])
+        if all(finding.status is Status.PROVED for finding in findings):
+            return _Outcome(
+                word="halo", findings=findings, reading=reading, shapes=shapes, relaxations=reading.relaxations
+            )
+        failed.append((reading, findings))
+    open_ones = [pair for pair in failed if pair[1][-1].status is not Status.REFUTED]
+    reading, findings = (open_ones or failed)[0]
+    if not open_ones:
+        findings = _examined(reading, free, deadline, findings)
+    notes = [_failure(other, found) for other, found in failed if other is not reading] if not open_ones else []
+    return _Outcome(word="undecided" if open_ones else "not_halo", findings=findings, reading=reading, notes=notes)
+
+
+def _examined(
+    reading: _Reading, free: Mapping[Symbol, Expr], deadline: Deadline, known: Sequence[Finding]
+) -> list[Finding]:
+    """Return the findings on a reading, up to the first refutation; beyond it where that one is `known`."""
+    findings = list(known) or [reading.finding]
+    if reading.finding.status is not Status.PROVED:
+        return findings
+    for examine in (non_decreasing, concave_in_gains, non_constant)[len(findings) - 1 :]:
+        if findings[-1].status is Status.REFUTED and not known:
+            break
+        findings.append(examine(reading.v, free, deadline))
+    return findings
+
+
+def _failure(reading: _Reading, findings: Sequence[Finding]) -> str:
+    guilty = next(finding for finding in findings if finding.status is Status.REFUTED)
+    shown = ", ".join(f"{name} = {value}" for name, value in (guilty.witness or {}).items())
+    signs = ", ".join(f"a = {a:+d} for {label} outputs" for label, a in reading.signs.items())
+    if list(reading.signs) == ["example"]:
+        signs = f"y the {reading.output} output, a = {reading.signs['example']:+d}"
+    return f"read with {signs}: {guilty.name} refuted ({shown})"
+
+
+def _readings(shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline: Deadline) -> Iterator[_Reading]:
+    """Yield the ways to read the loss, the usual one first."""
+    if "example" in shapes:
+        shape = shapes["example"]
+        one_term = Finding(
+            name="single_value_function",
+            status=Status.PROVED,
+            method="one term for all examples",
+            statement="every example's loss is a v(z) + C with the same v",
+        )
+        for output, a, v in (
+            ("chosen", -1, -shape),
+            ("rejected", 1, shape.subs(Z, -Z)),
+            ("chosen", 1, shape),
+            ("rejected", -1, -shape.subs(Z, -Z)),
+        ):
+            yield _Reading(v=v, signs={"example": a}, output=output, finding=one_term, relaxations=())
+        return
+    for base, a in (("undesirable", 1), ("desirable", -1), ("desirable", 1), ("undesirable", -1)):
+        other = "desirable" if base == "undesirable" else "undesirable"
+        v = a * shapes[base]
+        found = match(v, shapes[other], free, deadline)
+        yield _Reading(
+            v=v, signs={base: a, other: found.sign}, finding=found.finding, relaxations=found.relaxations
+        )
+
+
+def _construction(traced: Traced, parts: Decomposition, outcome: _Outcome) -> Construction:
+    reading, shapes = outcome.reading, outcome.shapes
+    assert reading is not None
+    assert shapes is not None
+    signs = {label: f"{a:+d}" for label, a in sorted(reading.signs.items())}
+    reward = "log_ratio" if parts.normalizer == 1 else f"{parts.normalizer}*log_ratio"
+    reference_point = parts.reference_point
+    if traced.loss.kind == "paired":
+        y, other = (reading.output, "rejected" if reading.output == "chosen" else "chosen")
+        reference_point = f"r of the {other} output: Q is the point mass on it (y is the {y} output)"
+    return Construction(
+        implied_reward=reward,
+        normalizer=str(parts.normalizer),
+        value_function=str(tidy(reading.v, Z, Deadline(DEFAULT_TIMEOUT))),
+        reference_point=reference_point,
+        sign=_by_label(signs),
+        constant=_by_label(_constants(parts, reading, shapes)),
+    )
+
+
+def _constants(parts: Decomposition, reading: _Reading, shapes: Mapping[str, Expr]) -> dict[str, str]:
+    """Return C by label: what is left of each term when a * v(z) is taken away."""
+    constants = {}
+    for label, a in sorted(reading.signs.items()):
+        left = parts.constants[label]
+        if not reading.relaxations and reading.output == "chosen":
+            left += sympy.simplify((shapes[label] - a * reading.v).subs(Z, 0))
+        constants[label] = str(left)
+    return constants
+
+
+def _by_label(texts: Mapping[str, str]) -> str:
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return ", ".join(f"{text} for {label}" for label, text in texts.items())

@@ -1,0 +1,248 @@
+"""From the loss of one example to its shape as a function of z: log-ratios, reference point, normaliser."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import sympy
+from sympy import Expr, Integer, Symbol
+
+from halotheory.enclose import sign
+from halotheory.findings import Finding, Status, Witness
+from halotheory.operations import detach
+from halotheory.shape import Z
+from halotheory.trace import Traced, argument_symbol
+
+_STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decomposition:
+    """The theta-dependent part of a loss as a function of z, where there is one.
+
+    Attributes:
+        findings: on `log_ratio_only` and `reference_point`.
+        shapes: by label, the function of `Z` that the loss of an example is, up to its constant; None where the
+            loss is not a function of z.
+        constants: by label, what is free of theta.
+        normalizer: l(y), a positive expression in the hyperparameters.
+        reference_point: E_Q[r], with Q named.
+        relaxations: those that were needed so far.
+    """
+
+    findings: Sequence[Finding]
+    shapes: Mapping[str, Expr] | None
+    constants: Mapping[str, Expr]
+    normalizer: Expr
+    reference_point: str
+    relaxations: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ratio:
+    """One output's log-probabilities, and the symbol of their log-ratio."""
+
+    policy: Symbol
+    reference: Symbol
+    log_ratio: Symbol
+
+
+def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
+    """Return the loss as a function of z = r(x, y) - E_Q[r(x, y')], or the findings that say why it is none.
+
+    Args:
+        traced: the loss of one example.
+        settings: the values of the symbolic hyperparameters, where counterexamples are looked for.
+    """
+    ratios = _ratios(traced)
+    log_ratios = [ratio.log_ratio for ratio in ratios]
+    in_ratios = {ratio.policy: ratio.log_ratio + ratio.reference for ratio in ratios}
+    constants, terms = {}, {}
+    for label, term in traced.terms.items():
+        constants[label], terms[label] = _split(_expanded(term.subs(in_ratios)), log_ratios)
+    references = {ratio.reference for ratio in ratios}
+    reference_free = not any(name.startswith("reference_") for name in traced.loss.arguments)
+    findings = [_log_ratio_only(terms, ratios, reference_free, settings)]
+    relaxations: list[str] = []
+    if reference_free and any(term.free_symbols & references for term in terms.values()):
+        relaxations.append("uniform_reference")
+        terms = {label: term.subs(dict.fromkeys(references, 0)) for label, term in terms.items()}
+    if findings[0].status is Status.PROVED:
+        findings.append(_reference_point(terms, traced, log_ratios, settings))
+    shapes = _shapes(terms, log_ratios) if findings[-1].status is Status.PROVED else None
+    normalizer = sympy.S.One
+    if shapes is not None and traced.loss.kind == "paired":
+        normalizer, shapes = _normalised(shapes, settings)
+    return Decomposition(
+        findings=findings,
+        shapes=shapes,
+        constants=constants,
+        normalizer=normalizer,
+        reference_point=_named_reference_point(traced),
+        relaxations=relaxations,
+    )
+
+
+def _ratios(traced: Traced) -> list[_Ratio]:
+    return [
+        _Ratio(
+            policy=argument_symbol(name, 0),
+            reference=argument_symbol(name.replace("policy_", "reference_"), 0),
+            log_ratio=Symbol(name.removeprefix("policy_").removesuffix("logps") + "log_ratio", real=True),
+        )
+        for name in traced.loss.arguments
+        if name.startswith("policy_")
+    ]
+
+
+def _expanded(term: Expr) -> Expr:
+    """Return the term with every polynomial inside multiplied out, so that equal and opposite parts cancel."""
+    return sympy.expand(term, power_exp=False, power_base=False, log=False)
+
+
+def _split(term: Expr, log_ratios: Sequence[Symbol]) -> tuple[Expr, Expr]:
+    """Return the additive part free of theta, and the rest; what is detached still depends on theta."""
+    constant, rest = term.as_independent(*log_ratios, as_Add=True)
+    return constant, rest
+
+
+def _log_ratio_only(
+    terms: Mapping[str, Expr], ratios: Sequence[_Ratio], reference_free: bool, settings: Mapping[Symbol, Expr]
+) -> Finding:
+    name = "log_ratio_only"
+    references = {ratio.reference for ratio in ratios}
+    if any(term.has(detach) for term in terms.values()):
+        return _undecided(name, "theta enters only through log-ratios", "a detached part depends on theta")
+    if not any(term.free_symbols & references for term in terms.values()):
+        return Finding(
+            name=name,
+            status=Status.PROVED,
+            method="log pi = log-ratio + log pi_ref put in; log pi_ref cancels",
+            statement="up to a constant free of theta, the loss depends on log pi only through log pi - log pi_ref",
+        )
+    if reference_free:
+        return Finding(
+            name=name,
+            status=Status.PROVED,
+            method="the loss names no reference",
+            statement="the loss ignores pi_ref; if pi_ref is uniform, log pi is the log-ratio up to a constant",
+        )
+    witness = _cross_difference(terms, ratios, settings)
+    if witness is None:
+        return _undecided(name, "log pi_ref enters only through log-ratios", "no counterexample at simple points")
+    return Finding(
+        name=name,
+        status=Status.REFUTED,
+        method="evaluated exactly",
+        statement="the effect of the log-ratio on the loss changes when log pi_ref does",
+        witness=witness,
+    )
+
+
+def _cross_difference(
+    terms: Mapping[str, Expr], ratios: Sequence[_Ratio], settings: Mapping[Symbol, Expr]
+) -> Witness | None:
+    """Return log-ratios and references at which moving the log-ratio changes the loss by different amounts."""
+    for label, term in terms.items():
+        for ratio, reference in product(ratios, [ratio.reference for ratio in ratios]):
+            for start, step, low in product(_STEPS, _STEPS[1:], _STEPS[1:3]):
+                point = _others(term, {ratio.log_ratio, reference}, settings)
+                corner = {
+                    (i, j): term.subs({**point, ratio.log_ratio: start + i * step, reference: j * low})
+                    for i, j in product((0, 1), repeat=2)
+                }
+                if sign(corner[1, 1] - corner[0, 1] - corner[1, 0] + corner[0, 0]) in (1, -1):
+                    return {
+                        "label": label,
+                        str(ratio.log_ratio): f"{start} -> {start + step}",
+                        f"change of the loss at {reference} = 0": str(corner[1, 0] - corner[0, 0]),
+                        f"change of the loss at {reference} = {low}": str(corner[1, 1] - corner[0, 1]),
+                        **{str(symbol): str(value) for symbol, value in point.items()},
+                    }
+    return None
+
+
+def _reference_point(
+    terms: Mapping[str, Expr], traced: Traced, log_ratios: Sequence[Symbol], settings: Mapping[Symbol, Expr]
+) -> Finding:
+    name = "reference_point"
+    statement = f"z is the implied reward minus {_named_reference_point(traced)}"
+    moving = [*log_ratios, Symbol("kl", nonnegative=True)] if traced.loss.needs_kl else list(log_ratios)
+    if len(moving) > 1 and not any(_at_z(term, log_ratios).free_symbols & set(moving) for term in terms.values()):
+        return Finding(
+            name=name,
+            status=Status.PROVED,
+            method="the loss does not change when the rewards of all outputs are raised alike",
+            statement=statement,
+        )
+    lengths = {symbol for symbol in traced.symbols.values() if "lengths" in symbol.name}
+    if any(term.free_symbols & lengths for term in terms.values()):
+        return _undecided(name, statement, "lengths as normalisers are not analysed yet")
+    witness = _shift(terms, moving, settings)
+    if witness is None:
+        return _undecided(name, statement, "no common shift of the rewards that changes the loss at simple points")
+    return Finding(
+        name=name,
+        status=Status.REFUTED,
+        method="evaluated exactly",
+        statement=(
+            "raising the log-ratio of every output by the same amount leaves z unchanged whatever Q is "
+            "(its weights sum to one), but it changes the loss"
+        ),
+        witness=witness,
+    )
+
+
+def _shift(terms: Mapping[str, Expr], moving: Sequence[Symbol], settings: Mapping[Symbol, Expr]) -> Witness | None:
+    """Return a point at which raising all rewards alike changes the loss."""
+    for label, term in terms.items():
+        for values in product(_STEPS[:4], repeat=len(moving)):
+            start = dict(zip(moving, values, strict=True))
+            if any(symbol.is_nonnegative and value < 0 for symbol, value in start.items()):
+                continue
+            point = _others(term, set(moving), settings)
+            before = term.subs({**point, **start})
+            after = term.subs({**point, **{symbol: value + 1 for symbol, value in start.items()}})
+            if sign(after - before) in (1, -1):
+                shown = {str(symbol): f"{value} -> {value + 1}" for symbol, value in start.items()}
+                return {"label": label, **shown, "loss": f"{before} -> {after}"}
+    return None
+
+
+def _others(term: Expr, named: Iterable[Symbol], settings: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:
+    """Return a simple value for every symbol of the term but the named ones."""
+    free = sorted(term.free_symbols - set(named), key=str)
+    return {symbol: settings.get(symbol, Integer(1) if symbol.is_positive else Integer(0)) for symbol in free}
+
+
+def _at_z(term: Expr, log_ratios: Sequence[Symbol]) -> Expr:
+    """Return the term with the first log-ratio written as z plus what carries the reference point."""
+    base = log_ratios[1] if len(log_ratios) > 1 else Symbol("kl", nonnegative=True)
+    return _expanded(term.subs(log_ratios[0], Z + base))
+
+
+def _shapes(terms: Mapping[str, Expr], log_ratios: Sequence[Symbol]) -> dict[str, Expr]:
+    return {label: _at_z(term, log_ratios) for label, term in terms.items()}
+
+
+def _normalised(shapes: Mapping[str, Expr], settings: Mapping[Symbol, Expr]) -> tuple[Expr, dict[str, Expr]]:
+    """Return l and the shapes with l taken into z, where one hyperparameter can be absorbed (DPO's beta)."""
+    for symbol in sorted(settings, key=str):
+        absorbed = {label: _expanded(shape.subs(Z, Z / symbol)) for label, shape in shapes.items()}
+        if any(shape.has(symbol) for shape in shapes.values()) and not any(
+            shape.has(symbol) for shape in absorbed.values()
+        ):
+            return symbol, absorbed
+    return sympy.S.One, dict(shapes)
+
+
+def _named_reference_point(traced: Traced) -> str:
+    if traced.loss.needs_kl:
+        return "kl = E_Q[r] with Q the policy"
+    if traced.loss.kind == "paired":
+        return "E_Q[r] with Q the point mass on the other output of the pair"
+    return "a reference point"
+
+
+def _undecided(name: str, statement: str, tried: str) -> Finding:
+    return Finding(name=name, status=Status.UNDECIDED, method=f"tried: {tried}", statement=f"open: {statement}")

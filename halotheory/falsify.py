@@ -1,0 +1,137 @@
+"""The search for counterexamples: simple points, found in floats, believed only after a rigorous evaluation."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import sympy
+from sympy import Expr, Rational, Symbol
+
+from halotheory.enclose import sign
+from halotheory.findings import Status, Witness
+from halotheory.nonnegative import Deadline, nonnegative
+
+_SIMPLE = [Rational(*n) for n in ((0, 1), (1, 1), (1, 2), (2, 1), (5, 1), (10, 1), (1, 10), (20, 1), (50, 1), (100, 1))]
+_NEAR = [Rational(1, 10**k) for k in range(5)]
+_MOST_CONFIRMATIONS = 20
+_OTHER_SETTINGS = (Rational(1, 7), Rational(1, 2), Rational(3), Rational(20))
+
+Test = Callable[[Callable[[Expr], Any], Sequence[Expr]], Any]
+"""From a function and points to a number that is positive where the points are a counterexample."""
+
+
+def decrease(v: Callable[[Expr], Any], points: Sequence[Expr]) -> Any:
+    """Return v(z1) - v(z2), positive where v falls from z1 to a larger z2."""
+    return v(points[0]) - v(points[1])
+
+
+def sag(v: Callable[[Expr], Any], points: Sequence[Expr]) -> Any:
+    """Return v(z1) + v(z3) - 2 v(z2), positive where the chord over a midpoint z2 lies above v."""
+    return v(points[0]) + v(points[2]) - 2 * v(points[1])
+
+
+def change(v: Callable[[Expr], Any], points: Sequence[Expr]) -> Any:
+    """Return (v(z2) - v(z1))^2, positive where v is not constant."""
+    return (v(points[1]) - v(points[0])) ** 2
+
+
+def rising_pairs(hints: Sequence[Rational]) -> Iterator[tuple[Expr, ...]]:
+    """Yield pairs z1 < z2, the simplest first."""
+    yield from combinations(sorted(_candidates(hints)), 2)
+
+
+def midpoint_triples(hints: Sequence[Rational]) -> Iterator[tuple[Expr, ...]]:
+    """Yield triples 0 < z1 < z2 < z3 with z2 in the middle."""
+    positive = sorted(point for point in _candidates(hints) if point > 0)
+    for low, high in combinations(positive, 2):
+        yield low, (low + high) / 2, high
+
+
+def find_witness(
+    v: Expr,
+    z: Symbol,
+    test: Test,
+    tuples: Iterator[tuple[Expr, ...]],
+    settings: Mapping[Symbol, Expr],
+    deadline: Deadline,
+) -> Witness | None:
+    """Return a counterexample, confirmed by exact or ball arithmetic, or None.
+
+    Where the function has hyperparameters, a counterexample must hold for every value of them: the points are then
+    scaled by a hyperparameter or its inverse, and the inequality proved.
+
+    Args:
+        v: the function of z.
+        z: its variable.
+        test: what is positive at a counterexample.
+        tuples: the points to try.
+        settings: the hyperparameters' values as set.
+        deadline: what is left of the time of the check.
+    """
+    at_settings = v.subs(dict(settings))
+    in_floats = sympy.lambdify(z, at_settings, modules="math")
+    confirmations = 0
+    for points in sorted(tuples, key=_complexity):
+        if deadline.left() == 0 or confirmations == _MOST_CONFIRMATIONS:
+            return None
+        if not _likely(in_floats, test, points):
+            continue
+        confirmations += 1
+        if sign(test(lambda point: at_settings.subs(z, point), points)) == 1:
+            general = _for_every_value(v, z, test, points, settings, deadline)
+            if general is not None:
+                return _witness(v, z, general)
+    return None
+
+
+def _candidates(hints: Sequence[Rational]) -> set[Rational]:
+    near = {hint + side * step for hint in hints for step in [*_NEAR, Rational(0)] for side in (-1, 1)}
+    return {*_SIMPLE, *(-point for point in _SIMPLE), *near}
+
+
+def _complexity(points: Sequence[Expr]) -> tuple[int, ...]:
+    return (sum(len(str(point)) for point in points), *(abs(int(point.q)) for point in points))
+
+
+def _likely(v: Callable[[float], float], test: Test, points: Sequence[Expr]) -> bool:
+    """Return whether the test looks positive in floats."""
+    try:
+        return bool(test(lambda point: v(float(point)), points) > 0)
+    except (ArithmeticError, ValueError, TypeError):
+        return False
+
+
+def _for_every_value(
+    v: Expr, z: Symbol, test: Test, points: Sequence[Expr], settings: Mapping[Symbol, Expr], deadline: Deadline
+) -> Sequence[Expr] | None:
+    """Return the points, scaled so that they refute for every value of the hyperparameters, or None."""
+    free = sorted(v.free_symbols - {z}, key=str)
+    if not free:
+        return points
+    for scale in [sympy.S.One, *(1 / symbol for symbol in free), *free]:
+        scaled = [point * scale / scale.subs(dict(settings)) for point in points]
+        gap = test(lambda point: v.subs(z, point), scaled)
+        elsewhere = [{symbol: settings[symbol] * factor for symbol in free} for factor in _OTHER_SETTINGS]
+        if any(_not_positive(gap, other) for other in elsewhere):
+            continue
+        if nonnegative(gap, [], deadline, strictly=True).status is Status.PROVED:
+            return scaled
+    return None
+
+
+def _not_positive(gap: Expr, point: Mapping[Symbol, Expr]) -> bool:
+    value = sympy.N(gap.subs(dict(point)))
+    return not (value.is_real and value > 0)
+
+
+def _witness(v: Expr, z: Symbol, points: Sequence[Expr]) -> Witness:
+    names = [f"z{i + 1}" for i in range(len(points))]
+    values = [sympy.cancel(sympy.together(v.subs(z, point))) for point in points]
+    return {
+        **{name: str(point) for name, point in zip(names, points, strict=True)},
+        **{f"v({name})": _shown(value) for name, value in zip(names, values, strict=True)},
+    }
+
+
+def _shown(value: Expr) -> str:
+    return str(value) if value.is_Rational or value.free_symbols else f"{value} ~ {sympy.N(value, 8)}"
