@@ -1,0 +1,21 @@
+"""What all tests share."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("people", deadline=None)  # the first torch call takes half a second
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "people")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Return the folder of real data, from HALOTHEORY_DATA or next to the checkout; skip without it."""
+    fallback = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("HALOTHEORY_DATA", fallback))
+    if not folder.is_dir():
+        pytest.skip(f"no real data at {folder}; set HALOTHEORY_DATA to its folder")
+    return folder

@@ -1,0 +1,91 @@
+"""Configurations: from Python, a recipe, the command line."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.config import AlignConfig, SampleConfig, as_yaml, differing_keys, make_config, read_recipe
+from trainer.errors import TrainerError
+
+REQUIRED: dict[str, Any] = {"model": "m", "data": "d.jsonl", "output": "o"}
+
+
+def recipe(folder: Path, text: str) -> str:
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("number", ["1e-6", "1E-6", "1.0e-6", "0.000001", ".1e-5", "+1e-6"])
+def test_every_way_to_write_a_millionth_is_a_number(tmp_path: Path, number: str) -> None:
+    assert read_recipe(recipe(tmp_path, f"learning_rate: {number}\n"))["learning_rate"] == 1e-6
+
+
+def test_a_word_with_an_e_stays_a_word(tmp_path: Path) -> None:
+    assert read_recipe(recipe(tmp_path, "model: 1e6model\ndata: e5\n")) == {"model": "1e6model", "data": "e5"}
+
+
+def test_the_command_line_overrides_the_recipe_name_by_name(tmp_path: Path) -> None:
+    path = recipe(
+        tmp_path, "learning_rate: 1e-6\nbatch_size: 4\nhyperparameters: {beta: 0.5, desirable_weight: 2}\n"
+    )
+    config = make_config(AlignConfig, {**REQUIRED, "batch_size": 8, "hyperparameters": {"beta": 0.1}}, path)
+    assert (config.learning_rate, config.batch_size) == (1e-6, 8)
+    assert config.hyperparameters == {"beta": 0.1, "desirable_weight": 2}
+
+
+def test_a_written_config_is_a_recipe_that_makes_the_same_config(tmp_path: Path) -> None:
+    config = AlignConfig(**REQUIRED, learning_rate=5e-7, hyperparameters={"beta": 0.3}, dropout=True, max_steps=7)
+    again = make_config(AlignConfig, {}, recipe(tmp_path, as_yaml(config)))
+    assert again == config
+
+
+def test_differing_keys_names_what_changed_in_order() -> None:
+    assert differing_keys({"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 4, "d": None, "b": 5}) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rat: 1\n", "recipe.yaml:1: unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        ("\nmodel: a\nmodel: b\n", "recipe.yaml:3: 'model' is given twice; keep one"),
+        ("model: [a\n", "recipe.yaml:2: malformed YAML"),
+        ("- model\n", "recipe.yaml:1: expected lines of `name: value`"),
+        ("batch_size: many\n", "--batch-size many: expected a whole number"),
+        ("batch_size: 2.5\n", "--batch-size 2.5: expected a whole number"),
+        ("dropout: 1\n", "--dropout 1: expected true or false"),
+        ("hyperparameters: {beta: high}\n", "--set {'beta': 'high'}: expected name: number"),
+        ("learning_rate: .nan\n", "--learning-rate nan: expected a number"),
+    ],
+)
+def test_bad_recipes(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(TrainerError) as error:
+        make_config(AlignConfig, REQUIRED, recipe(tmp_path, text))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config_class", "given", "message"),
+    [
+        (AlignConfig, {"model": "m"}, "--data is missing; give it on the command line or in the recipe"),
+        (AlignConfig, {**REQUIRED, "learning_rate": 0}, "--learning-rate 0: must be > 0"),
+        (AlignConfig, {**REQUIRED, "epochs": -1}, "--epochs -1: must be > 0"),
+        (AlignConfig, {**REQUIRED, "batch_size": 0}, "--batch-size 0: must be >= 1"),
+        (AlignConfig, {**REQUIRED, "warmup_ratio": 1.5}, "--warmup-ratio 1.5: must be in [0, 1]"),
+        (AlignConfig, {**REQUIRED, "max_length": 2}, "--max-length 2: must be >= 8"),
+        (AlignConfig, {**REQUIRED, "optimizer": "sgd"}, "--optimizer sgd: expected adamw, rmsprop"),
+        (AlignConfig, {**REQUIRED, "seed": -1}, "--seed -1: must be >= 0"),
+        (SampleConfig, {**REQUIRED, "top_p": 0}, "--top-p 0: must be in (0, 1]"),
+        (SampleConfig, {**REQUIRED, "temperature": 0, "samples": 2}, "greedy samples are all alike"),
+    ],
+)
+def test_bad_values(config_class: type, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainerError) as error:
+        make_config(config_class, given)
+    assert message in str(error.value)
+
+
+def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match=r"none.yaml: cannot be read: No such file"):
+        read_recipe(str(tmp_path / "none.yaml"))

@@ -1,0 +1,144 @@
+"""Rows of files, and what is said of bad ones."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halotheory.contract import load_loss
+from tests.trainer.tiny import write_jsonl
+from trainer.data import Row, check_format, check_row, read_rows
+from trainer.errors import TrainerError
+
+ROWS = [{"prompt": "a", "completion": "ä\nb", "label": True}, {"prompt": "c", "completion": "d", "label": False}]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), path.with_name(name))
+        content = path.with_name(name).read_bytes()
+    elif name.endswith(".json"):
+        content = json.dumps(rows, indent=1).encode()
+    else:
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["d.jsonl", "d.jsonl.gz", "d.json", "d.json.gz", "d.parquet", "d.parquet.gz"])
+def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str) -> None:
+    assert [row.values for row in read_rows(str(write(tmp_path / name, ROWS)))] == ROWS
+
+
+def test_a_json_file_may_hold_json_lines(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "d.json", ROWS)
+    assert [row.place for row in read_rows(str(path))] == [f"{path}:1", f"{path}:2"]
+
+
+def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_text('\n{"a": 1}\n\n{"a": 2}', encoding="utf-8")
+    assert [row.place for row in read_rows(str(path))] == [f"{path}:2", f"{path}:4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("d.jsonl", b'{"a": 1}\n{"a": }\n', "d.jsonl:2: malformed JSON: Expecting value at column 7"),
+        ("d.jsonl", b'{"a": 1}\n[1]\n', "d.jsonl:2: the row is [1] (list); expected an object"),
+        ("d.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "d.jsonl:2: malformed JSON: 'utf-8' codec"),
+        ("d.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9], "d.jsonl.gz:100: cannot be read"),
+        ("d.json", b'[{"a": 1},\n{"a": }]', "d.json:2: malformed JSON: Expecting value at column 7"),
+        ("d.json", b"[1]", "d.json: row 1: the row is 1 (int)"),
+        ("d.parquet", b"PAR1 no parquet", "d.parquet: cannot be read as Parquet"),
+        ("d.csv", b"a,b\n", "d.csv: unknown kind of file; give .jsonl, .json or .parquet"),
+    ],
+)
+def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainerError) as error:
+        list(read_rows(str(tmp_path / name)))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["none.jsonl", "a/b/none", "none.csv"])
+def test_a_file_that_is_not_there(name: str) -> None:
+    with pytest.raises(TrainerError, match=f"{name}: no such file"):
+        list(read_rows(name))
+
+
+PAIRED = {"prompt": "a", "chosen": "b", "rejected": "c"}
+UNPAIRED = {"prompt": "a", "completion": "b", "label": True}
+PLAIN = {"prompt": "a", "completion": "b"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "values", "expected"),
+    [
+        ("dpo", PAIRED, "paired"),
+        ("kto", UNPAIRED, "unpaired"),
+        ("kto", PAIRED, "paired"),
+        ("kto", {**PAIRED, **UNPAIRED}, "unpaired"),
+        ("dpo", {**PAIRED, **UNPAIRED}, "paired"),
+        ("sft", UNPAIRED, "unpaired"),
+        ("sft", PLAIN, "completions"),
+        ("sft", PAIRED, "paired"),
+    ],
+)
+def test_the_format_is_the_one_that_the_loss_learns_from_best(
+    loss: str, values: dict[str, Any], expected: str
+) -> None:
+    assert check_format(Row(place="d:1", values=values), load_loss(loss)) == expected
+
+
+@pytest.mark.parametrize(
+    ("loss", "values", "message"),
+    [
+        ("dpo", UNPAIRED, "d:1: dpo learns from pairs {prompt, chosen, rejected}"),
+        ("dpo", UNPAIRED, "kto and sft fit such rows"),
+        ("dpo", PLAIN, "sft fit"),
+        ("kto", PLAIN, "d:1: no column 'label'; kto learns from thumbs up or down; sft fits such rows"),
+        ("kto", {"promt": "a", "completion": "b", "label": True}, "d:1: no column 'prompt'; is it 'promt'?"),
+        ("dpo", {"prompt": "a", "chosen": "b", "reject": "b"}, "no column 'rejected'; is it 'reject'?"),
+        ("sft", {"prompt": "a"}, "d:1: no column 'completion'; there are: prompt"),
+    ],
+)
+def test_data_that_a_loss_cannot_learn_from(loss: str, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainerError) as error:
+        check_format(Row(place="d:1", values=values), load_loss(loss))
+    assert message in str(error.value)
+
+
+CHAT = [{"role": "user", "content": "hi"}]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"label": 1}, "d:7: label is 1 (int); write true or false"),
+        ({"label": "true"}, 'd:7: label is "true" (str); write true or false'),
+        ({"label": None}, "d:7: label is null; write true or false"),
+        ({"completion": float("nan")}, "d:7: completion is NaN; expected text"),
+        ({"completion": None}, "d:7: completion is null; expected text"),
+        ({"prompt": 3.5}, "d:7: prompt is 3.5 (float); expected text"),
+        ({"prompt": []}, "d:7: prompt is an empty list"),
+        ({"prompt": ["hi"]}, 'd:7: prompt holds "hi" (str); expected messages {role, content}'),
+        ({"prompt": [{"role": "user"}]}, "d:7: prompt holds a message whose content is null"),
+        ({"completion": CHAT}, "d:7: completion is a conversation and prompt is text"),
+    ],
+)
+def test_rows_of_a_wrong_type(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainerError) as error:
+        check_row(Row(place="d:7", values={**UNPAIRED, **change}), "unpaired")
+    assert message in str(error.value)
+
+
+def test_a_later_row_that_lacks_a_column_is_named() -> None:
+    with pytest.raises(TrainerError, match=r"d:9: no column 'label'; is it 'labels'\?"):
+        check_row(Row(place="d:9", values={"prompt": "a", "completion": "b", "labels": True}), "unpaired")

@@ -1,0 +1,53 @@
+"""Learning rates, and which weights decay."""
+
+import math
+
+import pytest
+import torch
+
+from tests.trainer.tiny import make_model
+from trainer.config import AlignConfig
+from trainer.schedule import learning_rate, make_optimizer
+
+PEAK = 1e-3
+
+
+def rates(schedule: str, warmup_ratio: float, steps: int) -> list[float]:
+    config = AlignConfig(
+        model="m",
+        data="d",
+        output="o",
+        learning_rate=PEAK,
+        schedule=schedule,  # type: ignore[arg-type]
+        warmup_ratio=warmup_ratio,
+    )
+    return [learning_rate(step, steps, config) / PEAK for step in range(steps)]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.5, 1, 1, 1, 1, 1]),
+        ("linear", [0.5, 1, 1, 0.75, 0.5, 0.25]),
+        ("cosine", [0.5, 1, 1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
+    ],
+)
+def test_a_rise_over_a_third_of_six_steps_then_the_schedule(schedule: str, expected: list[float]) -> None:
+    assert rates(schedule, 1 / 3, 6) == pytest.approx(expected)
+
+
+def test_no_warmup_starts_at_the_peak_and_no_step_has_rate_zero() -> None:
+    assert rates("linear", 0.0, 4) == pytest.approx([1, 0.75, 0.5, 0.25])
+    assert rates("linear", 1.0, 4) == pytest.approx([0.25, 0.5, 0.75, 1])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("adamw", torch.optim.AdamW), ("rmsprop", torch.optim.RMSprop)])
+def test_weight_decay_spares_the_norms(name: str, kind: type) -> None:
+    model = make_model()
+    config = AlignConfig(model="m", data="d", output="o", learning_rate=PEAK, optimizer=name, weight_decay=0.1)  # type: ignore[arg-type]
+    optimizer = make_optimizer(model, config)
+    assert isinstance(optimizer, kind)
+    decayed, spared = optimizer.param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
+    assert {weight.dim() for weight in spared["params"]} == {1}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
