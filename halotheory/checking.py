@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 from sympy import Expr, Symbol
@@ -62,6 +62,8 @@ def check(
     relaxations = [*parts.relaxations, *outcome.relaxations] if outcome.word == "halo" else []
     notes = [*traced.notes, *outcome.notes]
     word = outcome.word
+    if strict and outcome.strictly_not:
+        word = "not_halo"
     if strict and relaxations:
         word, notes = "not_halo", [*notes, f"a HALO only with {', '.join(relaxations)}, which --strict refuses"]
     return Verdict(
@@ -113,17 +115,24 @@ class _Outcome:
     shapes: Mapping[str, Expr] | None = None
     relaxations: Sequence[str] = ()
     notes: Sequence[str] = ()
+    strictly_not: bool = False
 
 
 def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
     """Return the verdict at the hyperparameters as set, and for which others it holds."""
     if parts.shapes is None:
-        refuted = any(finding.status is Status.REFUTED for finding in parts.findings)
-        return _Outcome(word="not_halo" if refuted else "undecided"), _as_set(values)
+        return _without_shape(parts), _as_set(values)
     everywhere = _judge(parts.shapes, {}, values, deadline)
     if everywhere.word != "undecided" and not everywhere.relaxations:
         return everywhere, _every(values)
     outcome = _judge(parts.shapes, values, values, deadline)
+    if outcome.word != "halo":
+        for rate, clean in _unmixed(parts.shapes, values):
+            unmixed = _judge(clean, values, values, deadline)
+            if unmixed.word == "halo":
+                note = f"the expectation, over labels flipped at rate {values[rate]}, of a HALO with this v"
+                mixed = replace(unmixed, relaxations=["label_mixture", *unmixed.relaxations], notes=[note])
+                return mixed, _as_set(values)
     fixed = dict(values)
     for symbol in values:  # which of them may vary, the others kept as set, without changing the verdict?
         fewer = {other: value for other, value in fixed.items() if other != symbol}
@@ -135,6 +144,24 @@ def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadl
     if everywhere.word == "halo" and tuple(everywhere.relaxations) != tuple(outcome.relaxations):
         holds += f"; with {', '.join(everywhere.relaxations)} for {_every(values)}"
     return outcome, holds
+
+
+def _without_shape(parts: Decomposition) -> _Outcome:
+    """Return the verdict on a loss that is not a function of z."""
+    refuted = [finding.name for finding in parts.findings if finding.status is Status.REFUTED]
+    if refuted == ["log_ratio_only"]:
+        note = "no HALO strictly; whether it is one for a modified_reference or context is not analysed"
+        return _Outcome(word="undecided", strictly_not=True, notes=[note])
+    return _Outcome(word="not_halo" if refuted else "undecided")
+
+
+def _unmixed(shapes: Mapping[str, Expr], values: Mapping[Symbol, Expr]) -> Iterator[tuple[Symbol, dict[str, Expr]]]:
+    """Yield losses whose expectation over labels flipped at a rate that the loss names is this loss."""
+    for rate, value in values.items():
+        if 0 < value < sympy.Rational(1, 2) and list(shapes) == ["example"]:
+            shape = shapes["example"]
+            clean = ((1 - rate) * shape - rate * shape.subs(Z, -Z)) / (1 - 2 * rate)
+            yield rate, {"example": sympy.expand(clean.subs(rate, value))}
 
 
 def _every(symbols: Sequence[Symbol] | Mapping[Symbol, Expr]) -> str:
@@ -212,9 +239,7 @@ def _readings(shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline:
         other = "desirable" if base == "undesirable" else "undesirable"
         v = a * shapes[base]
         found = match(v, shapes[other], free, deadline)
-        yield _Reading(
-            v=v, signs={base: a, other: found.sign}, finding=found.finding, relaxations=found.relaxations
-        )
+        yield _Reading(v=v, signs={base: a, other: found.sign}, finding=found.finding, relaxations=found.relaxations)
 
 
 def _construction(traced: Traced, parts: Decomposition, outcome: _Outcome) -> Construction:

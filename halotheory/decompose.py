@@ -9,10 +9,11 @@ from sympy import Expr, Integer, Symbol
 
 from halotheory.enclose import sign
 from halotheory.findings import Finding, Status, Witness
-from halotheory.operations import detach
+from halotheory.operations import detach, expanded
 from halotheory.shape import Z
 from halotheory.trace import Traced, argument_symbol
 
+KL = argument_symbol("kl", 0)
 _STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
 
 
@@ -56,10 +57,11 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
     """
     ratios = _ratios(traced)
     log_ratios = [ratio.log_ratio for ratio in ratios]
+    moving = [*log_ratios, KL] if traced.loss.needs_kl else log_ratios
     in_ratios = {ratio.policy: ratio.log_ratio + ratio.reference for ratio in ratios}
     constants, terms = {}, {}
     for label, term in traced.terms.items():
-        constants[label], terms[label] = _split(_expanded(term.subs(in_ratios)), log_ratios)
+        constants[label], terms[label] = _split(expanded(term.subs(in_ratios)), moving)
     references = {ratio.reference for ratio in ratios}
     reference_free = not any(name.startswith("reference_") for name in traced.loss.arguments)
     findings = [_log_ratio_only(terms, ratios, reference_free, settings)]
@@ -68,7 +70,7 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
         relaxations.append("uniform_reference")
         terms = {label: term.subs(dict.fromkeys(references, 0)) for label, term in terms.items()}
     if findings[0].status is Status.PROVED:
-        findings.append(_reference_point(terms, traced, log_ratios, settings))
+        findings.append(_reference_point(terms, traced, log_ratios, moving, settings))
     shapes = _shapes(terms, log_ratios) if findings[-1].status is Status.PROVED else None
     normalizer = sympy.S.One
     if shapes is not None and traced.loss.kind == "paired":
@@ -95,14 +97,9 @@ def _ratios(traced: Traced) -> list[_Ratio]:
     ]
 
 
-def _expanded(term: Expr) -> Expr:
-    """Return the term with every polynomial inside multiplied out, so that equal and opposite parts cancel."""
-    return sympy.expand(term, power_exp=False, power_base=False, log=False)
-
-
-def _split(term: Expr, log_ratios: Sequence[Symbol]) -> tuple[Expr, Expr]:
-    """Return the additive part free of theta, and the rest; what is detached still depends on theta."""
-    constant, rest = term.as_independent(*log_ratios, as_Add=True)
+def _split(term: Expr, moving: Sequence[Symbol]) -> tuple[Expr, Expr]:
+    """Return the additive part free of theta, and the rest; kl and what is detached still depend on theta."""
+    constant, rest = term.as_independent(*moving, as_Add=True)
     return constant, rest
 
 
@@ -163,11 +160,14 @@ def _cross_difference(
 
 
 def _reference_point(
-    terms: Mapping[str, Expr], traced: Traced, log_ratios: Sequence[Symbol], settings: Mapping[Symbol, Expr]
+    terms: Mapping[str, Expr],
+    traced: Traced,
+    log_ratios: Sequence[Symbol],
+    moving: Sequence[Symbol],
+    settings: Mapping[Symbol, Expr],
 ) -> Finding:
     name = "reference_point"
     statement = f"z is the implied reward minus {_named_reference_point(traced)}"
-    moving = [*log_ratios, Symbol("kl", nonnegative=True)] if traced.loss.needs_kl else list(log_ratios)
     if len(moving) > 1 and not any(_at_z(term, log_ratios).free_symbols & set(moving) for term in terms.values()):
         return Finding(
             name=name,
@@ -217,8 +217,8 @@ def _others(term: Expr, named: Iterable[Symbol], settings: Mapping[Symbol, Expr]
 
 def _at_z(term: Expr, log_ratios: Sequence[Symbol]) -> Expr:
     """Return the term with the first log-ratio written as z plus what carries the reference point."""
-    base = log_ratios[1] if len(log_ratios) > 1 else Symbol("kl", nonnegative=True)
-    return _expanded(term.subs(log_ratios[0], Z + base))
+    base = log_ratios[1] if len(log_ratios) > 1 else KL
+    return expanded(term.subs(log_ratios[0], Z + base))
 
 
 def _shapes(terms: Mapping[str, Expr], log_ratios: Sequence[Symbol]) -> dict[str, Expr]:
@@ -228,7 +228,7 @@ def _shapes(terms: Mapping[str, Expr], log_ratios: Sequence[Symbol]) -> dict[str
 def _normalised(shapes: Mapping[str, Expr], settings: Mapping[Symbol, Expr]) -> tuple[Expr, dict[str, Expr]]:
     """Return l and the shapes with l taken into z, where one hyperparameter can be absorbed (DPO's beta)."""
     for symbol in sorted(settings, key=str):
-        absorbed = {label: _expanded(shape.subs(Z, Z / symbol)) for label, shape in shapes.items()}
+        absorbed = {label: expanded(shape.subs(Z, Z / symbol)) for label, shape in shapes.items()}
         if any(shape.has(symbol) for shape in shapes.values()) and not any(
             shape.has(symbol) for shape in absorbed.values()
         ):

@@ -1,5 +1,6 @@
 """Rigorous values of expressions: balls of arbitrary precision that contain the exact number."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -49,23 +50,23 @@ def _ball(value: Expr) -> arb | None:
         return arb(fmpq(int(value.p), int(value.q)))
     if isinstance(value, sympy.exp) and value.exp.is_Rational and abs(value.exp) > 10**6:
         return None
-    parts = [_ball(argument) for argument in value.args]
-    if not parts or any(part is None for part in parts):
-        return None
+    parts: list[arb] = []
+    for argument in value.args:
+        part = _ball(argument)
+        if part is None:
+            return None
+        parts.append(part)
     if value.is_Add:
         return sum(parts, arb(0))
     if value.is_Mul:
-        product = arb(1)
-        for part in parts:
-            product *= part
-        return product
+        return math.prod(parts, start=arb(1))
     if value.is_Pow:
         return _power(value, parts[0], parts[1])
     function = _FUNCTIONS.get(value.func)
-    return None if function is None else function(parts[0])
+    return function(parts[0]) if function is not None and parts else None
 
 
-def _power(value: Expr, base: Any, exponent: Any) -> arb | None:
+def _power(value: Expr, base: arb, exponent: arb) -> arb | None:
     if value.exp.is_Integer:
         return base ** int(value.exp)
     return base**exponent if base > 0 else None

@@ -13,7 +13,7 @@ from halotheory.nonnegative import Deadline, nonnegative
 
 _SIMPLE = [Rational(*n) for n in ((0, 1), (1, 1), (1, 2), (2, 1), (5, 1), (10, 1), (1, 10), (20, 1), (50, 1), (100, 1))]
 _NEAR = [Rational(1, 10**k) for k in range(5)]
-_MOST_CONFIRMATIONS = 20
+_MOST_CONFIRMATIONS, _MOST_GENERALISATIONS = 20, 4
 _OTHER_SETTINGS = (Rational(1, 7), Rational(1, 2), Rational(3), Rational(20))
 
 Test = Callable[[Callable[[Expr], Any], Sequence[Expr]], Any]
@@ -70,9 +70,10 @@ def find_witness(
     """
     at_settings = v.subs(dict(settings))
     in_floats = sympy.lambdify(z, at_settings, modules="math")
+    most = _MOST_GENERALISATIONS if v.free_symbols - {z} else _MOST_CONFIRMATIONS
     confirmations = 0
     for points in sorted(tuples, key=_complexity):
-        if deadline.left() == 0 or confirmations == _MOST_CONFIRMATIONS:
+        if deadline.left() == 0 or confirmations == most:
             return None
         if not _likely(in_floats, test, points):
             continue

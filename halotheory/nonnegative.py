@@ -18,6 +18,7 @@ from sympy.core.relational import Relational
 from halotheory.findings import Status
 
 _NLSAT = "z3 nlsat"
+_LARGEST_POWER = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +102,11 @@ def identically_zero(expression: Expr) -> bool:
     """Return whether a rational expression in exponentials simplifies to 0; False proves nothing."""
     if expression == 0:
         return True
-    unknowns: dict[Expr, Symbol] = {}
-    return bool(sympy.cancel(sympy.together(_without_exponentials(expression, unknowns))) == 0)
+    try:
+        rational = _without_exponentials(expression, {})
+    except _OutsideClassError:
+        return False
+    return bool(sympy.cancel(sympy.together(rational)) == 0)
 
 
 def _method(system: "_System", how: str) -> str:
@@ -217,6 +221,8 @@ def _without_exponentials(expression: Expr, unknowns: dict[Expr, Symbol]) -> Exp
             raise _OutsideClassError(f"exp of an irrational multiple of {monomial}")
         unit = Rational(1, sympy.ilcm(1, *[coefficient.q for coefficient in coefficients]))
         unknown = unknowns.setdefault(unit * monomial, sympy.Dummy("e", positive=True))
+        if any(abs(coefficient / unit) > _LARGEST_POWER for coefficient in coefficients):
+            raise _OutsideClassError(f"powers above {_LARGEST_POWER} of exp({unit * monomial})")
         for coefficient in coefficients:
             replacements[sympy.exp(coefficient * monomial)] = unknown ** int(coefficient / unit)
     return split.xreplace(replacements)

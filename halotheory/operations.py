@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import sympy
 from sympy import Expr, Piecewise, Rational
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanAtom, BooleanFunction
 
 Array = np.ndarray[Any, np.dtype[np.object_]]
 """An array of SymPy expressions."""
@@ -49,17 +51,20 @@ def piecewise(condition: Expr, then: Expr, otherwise: Expr) -> Expr:
     return Piecewise((then, condition), (otherwise, True))
 
 
+def expanded(term: Expr) -> Expr:
+    """Return the term with every polynomial inside multiplied out, so that equal and opposite parts cancel."""
+    return sympy.expand(term, power_exp=False, power_base=False, log=False)
+
+
 def number(value: Expr) -> Expr:
     """Return 1 or 0 for a truth value, and a number unchanged."""
-    if isinstance(value, sympy.logic.boolalg.BooleanAtom | sympy.core.relational.Relational) or (
-        isinstance(value, sympy.logic.boolalg.BooleanFunction)
-    ):
+    if isinstance(value, BooleanAtom | BooleanFunction | Relational):
         return piecewise(value, sympy.S.One, sympy.S.Zero)
     return value
 
 
 def _elementwise(function: Callable[..., Expr]) -> Callable[..., Array]:
-    def apply(*arrays: object) -> Array:
+    def apply(*arrays: Any) -> Array:
         outputs = np.frompyfunc(function, len(arrays), 1)(*arrays)
         return np.asarray(outputs, dtype=object)
 
@@ -88,16 +93,6 @@ def _sign(x: Expr) -> Expr:
 
 def _relu(x: Expr) -> Expr:
     return _maximum(x, sympy.S.Zero)
-
-
-def _clamp(x: Expr, low: Expr | None, high: Expr | None) -> Expr:
-    x = x if low is None else _maximum(x, low)
-    return x if high is None else _minimum(x, high)
-
-
-def _softplus(x: Expr, beta: Expr = sympy.S.One, threshold: Expr = sympy.S(20)) -> Expr:
-    """Return log(1 + exp(beta x)) / beta; PyTorch's switch to x above the threshold only saves time."""
-    return sympy.log(1 + sympy.exp(beta * x)) / beta
 
 
 def _tanh(x: Expr) -> Expr:
@@ -168,8 +163,10 @@ def _leaky_relu(x: Array, slope: object = 0.01) -> Array:
     return _elementwise(lambda t: piecewise(t > 0, t, exact(slope) * t))(x)
 
 
-def _softplus_array(x: Array, beta: object = 1, threshold: object = 20) -> Array:
-    return _elementwise(lambda t: _softplus(t, exact(beta)))(x)
+def _softplus(x: Array, beta: object = 1, threshold: object = 20) -> Array:
+    """Return log(1 + exp(beta x)) / beta; PyTorch's switch to x above the threshold only saves time."""
+    slope = exact(beta)
+    return _elementwise(lambda t: sympy.log(1 + sympy.exp(slope * t)) / slope)(x)
 
 
 def _sum(x: Array, dim: Sequence[int] | int | None = None, keepdim: bool = False, *, dtype: object = None) -> Array:
@@ -189,8 +186,8 @@ def _index(x: Array, indices: Sequence[Array | None]) -> Array:
 
 
 def _known(index: Array) -> np.ndarray[Any, Any]:
-    truth = {True: True, False: False, sympy.true: True, sympy.false: False}
-    items = [truth.get(item, item) for item in index.ravel().tolist()]
+    truth = {sympy.true: True, sympy.false: False}
+    items: list[Any] = [truth.get(item, item) for item in index.ravel().tolist()]
     if not all(isinstance(item, bool) or (item.is_Integer) for item in items):
         raise NotImplementedError("an index that depends on the data")
     kind = np.bool_ if items and isinstance(items[0], bool) else np.int64
@@ -248,7 +245,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "rsub": _rsub,
     "select": _select,
     "slice": _slice,
-    "softplus": _softplus_array,
+    "softplus": _softplus,
     "split": _split,
     "split_with_sizes": _split,
     "squeeze": lambda x, dim=None: np.squeeze(x, axis=None if dim is None else tuple(np.atleast_1d(dim).tolist())),

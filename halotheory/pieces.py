@@ -72,7 +72,7 @@ def take_apart(
         raise NotPiecewiseLinearError(f"{len(points)} seams")
     pieces, seams = [], []
     for sides in product((-1, 0, 1), repeat=len(points)):
-        here = dict(zip(points, sides, strict=True))
+        here: dict[Expr, int] = dict(zip(points, sides, strict=True))
         where = [_compare(z, point, side) for point, side in here.items()]
         if not _possible(where, z, deadline):
             continue

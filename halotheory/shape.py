@@ -79,7 +79,9 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
     witness = falsify.find_witness(v, Z, falsify.sag, triples, settings, deadline)
     if witness is None:
         return _undecided("concave_in_gains", statement, _tried(answers))
-    return _refuted("concave_in_gains", "v sags: z2 is midway between z1 and z3, but v(z2) lies below the chord", witness)
+    return _refuted(
+        "concave_in_gains", "v sags: z2 is midway between z1 and z3, but v(z2) lies below the chord", witness
+    )
 
 
 def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -> Finding:
@@ -94,6 +96,13 @@ def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -
         )
     pairs = falsify.rising_pairs([])
     witness = falsify.find_witness(v, Z, falsify.change, pairs, settings, deadline)
+    if witness is None and not v.has(sympy.Piecewise) and (slope := _sloping(v, deadline)) is not None:
+        return Finding(
+            name="non_constant",
+            status=Status.PROVED,
+            method="the slope at one place",
+            statement=f"v is not constant: v'({slope}) is not 0",
+        )
     if witness is None:
         return _undecided("non_constant", "v is not constant", "no two values told apart at simple points")
     shown = ", ".join(f"{name} = {value}" for name, value in witness.items())
@@ -103,6 +112,15 @@ def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -
         method="two values, told apart exactly",
         statement=f"v is not constant: {shown}",
     )
+
+
+def _sloping(v: Expr, deadline: Deadline) -> Expr | None:
+    """Return a place at which the slope of a smooth v is proved to differ from 0."""
+    slope = sympy.diff(v, Z)
+    for place in (sympy.S.Zero, sympy.S.One, *(1 / symbol for symbol in sorted(v.free_symbols - {Z}, key=str))):
+        if nonnegative(slope.subs(Z, place) ** 2, [], deadline, strictly=True).status is Status.PROVED:
+            return place
+    return None
 
 
 def equal_up_to_constant(one: Expr, other: Expr, deadline: Deadline) -> bool:
@@ -167,9 +185,7 @@ def _proved(name: str, statement: str, method: str, answers: Sequence[Answer]) -
 
 
 def _refuted(name: str, statement: str, witness: Witness) -> Finding:
-    return Finding(
-        name=name, status=Status.REFUTED, method="evaluated exactly", statement=statement, witness=witness
-    )
+    return Finding(name=name, status=Status.REFUTED, method="evaluated exactly", statement=statement, witness=witness)
 
 
 def _undecided(name: str, statement: str, tried: str) -> Finding:

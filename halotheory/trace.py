@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from halotheory.contract import ARGUMENTS, Loss
 from halotheory.errors import HaloTheoryError
-from halotheory.operations import ARITHMETIC, OPERATIONS, Array, as_array, detach, exact, number
+from halotheory.operations import ARITHMETIC, OPERATIONS, Array, as_array, detach, exact, expanded, number
 
 LABELS = ("desirable", "undesirable")
 
@@ -86,7 +86,7 @@ def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> dict[str, Expr]:
         batches = [[first, not first], [first, first], [first, not first, first]]
         seen = [_term_of_first(loss, _run(loss, labels, hyperparameters), len(labels)) for labels in batches]
         for one, other in pairwise(seen):
-            if one != other and sympy.simplify(one - other) != 0:
+            if one != other and expanded(one - other) != 0:
                 raise loss.error("the loss of one example depends on the others of its batch; not analysed yet")
         terms[label] = seen[0]
     return terms
@@ -96,7 +96,7 @@ def _term_of_first(loss: Loss, losses: Array, batch: int) -> Expr:
     if losses.shape == (batch,):
         term = _own_entry(loss, losses)
     elif losses.shape == ():
-        term = _share_of_first(loss, sympy.expand(losses[()] * batch), batch)
+        term = _share_of_first(loss, expanded(losses[()] * batch), batch)
     else:
         raise loss.error(f"returned shape {losses.shape} for a batch of {batch}; return ({batch},) or a scalar")
     others = {argument_symbol(name, i) for name in loss.arguments for i in range(1, batch) if name != "kl"}
@@ -150,7 +150,7 @@ def _run(loss: Loss, labels: Sequence[bool], hyperparameters: Mapping[str, Expr]
         text = " ".join(str(error).split())
         raise loss.error(f"raised {type(error).__name__}: {text}", line=_line_of_error(loss, error)) from error
     if isinstance(output, SymbolicTensor):
-        return output.values
+        return output.entries
     if isinstance(output, Tensor):
         return as_array(output.tolist())
     raise loss.error(f"returned {type(output).__name__}; return a tensor of losses, one per example")
@@ -170,16 +170,16 @@ class SymbolicTensor(torch.Tensor):
     Each ATen operation on it, with whatever Python code called it, is carried out on the expressions.
     """
 
-    values: Array
+    entries: Array
     loss: Loss
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, values: Array, dtype: torch.dtype, loss: Loss) -> "SymbolicTensor":
         """Return a tensor of the array's shape, on the way through `loss`."""
         tensor = cast("SymbolicTensor", torch.Tensor._make_wrapper_subclass(cls, values.shape, dtype=dtype))
-        tensor.values = values
+        tensor.entries = values
         tensor.loss = loss
         return tensor
 
@@ -187,7 +187,7 @@ class SymbolicTensor(torch.Tensor):
         super().__init__()
 
     def __repr__(self, *, tensor_contents: object = None) -> str:
-        return f"SymbolicTensor({self.values.tolist()})"
+        return f"SymbolicTensor({self.entries.tolist()})"
 
     @classmethod
     def __torch_dispatch__(
@@ -200,7 +200,7 @@ class SymbolicTensor(torch.Tensor):
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise _error_here(loss, f"'{name}' is random; a loss that draws random numbers cannot be checked")
         if name in {"_local_scalar_dense", "item", "is_nonzero"}:
-            return _python_value(loss, args[0].values[()])
+            return _python_value(loss, args[0].entries[()])
         if func._schema.is_mutable:
             raise _error_here(loss, f"'{name}' writes in place; write it out of place, as '{name.rstrip('_')}'")
         return _apply(loss, func, name, args, kwargs or {})
@@ -253,7 +253,7 @@ def _templates(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any
 
 def _expressions(leaf: Any, operation: str) -> Any:
     if isinstance(leaf, SymbolicTensor):
-        array = leaf.values
+        array = leaf.entries
     elif isinstance(leaf, Tensor):
         array = as_array(leaf.tolist())
     elif isinstance(leaf, bool | int | float) and operation in ARITHMETIC:

@@ -1,0 +1,5 @@
+"""`python -m halotheory`."""
+
+from halotheory.cli import main
+
+main()

@@ -1,0 +1,142 @@
+"""The command `halotheory`: parse, call one function, print."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from halotheory import __version__
+from halotheory.command import ANSWER_IS_NO, DONE, UNDECIDED, run
+from halotheory.errors import HaloTheoryError
+
+if TYPE_CHECKING:
+    from halotheory.findings import Verdict
+
+app = typer.Typer(
+    name="halotheory",
+    help="Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Setting = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a hyperparameter; may be repeated.")
+]
+_EXIT = {"halo": DONE, "not_halo": ANSWER_IS_NO, "undecided": UNDECIDED}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"halotheory {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample."""
+
+
+@app.command()
+def check(
+    loss: Annotated[
+        str, typer.Argument(help="A built-in (kto), a file (my_loss.py), or a function in it (my_loss.py:name).")
+    ],
+    settings: Setting = None,
+    strict: Annotated[bool, typer.Option(help="Refuse every relaxation of the definition.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds, after which what is open stays undecided.")] = 60.0,
+) -> int:
+    """Prove that LOSS is a HALO, refute it, or say that neither was possible.
+
+    Examples:
+
+      halotheory check kto
+
+      halotheory check my_loss.py --set beta=0.5 --json
+
+    Exit status: 0 a HALO, 1 not a HALO, 3 undecided, 2 could not be checked.
+    """
+    from halotheory.checking import check as check_loss
+    from halotheory.contract import parse_settings
+
+    verdict = check_loss(loss, settings=parse_settings(settings or []), strict=strict, timeout=timeout)
+    if as_json:
+        print(json.dumps(verdict.as_dict(), indent=2))
+    else:
+        from halotheory.report import render, show
+
+        show(render(verdict))
+    return _EXIT[verdict.verdict]
+
+
+@app.command()
+def losses(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> int:
+    """List the built-in losses, each with the verdict that `check` comes to.
+
+    Example:
+
+      halotheory losses
+    """
+    from halotheory.checking import check as check_loss
+    from halotheory.losses import __all__ as names
+
+    verdicts = [check_loss(name) for name in names]
+    if as_json:
+        print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=2))
+    else:
+        from halotheory.report import show, summary
+
+        show(summary(verdicts))
+    return DONE
+
+
+@app.command()
+def plot(
+    names: Annotated[list[str], typer.Argument(metavar="LOSS...", help="Losses, named as for `check`.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The picture: .svg, .png or .pdf.")],
+    settings: Setting = None,
+    reach: Annotated[float, typer.Option(min=1e-6, help="Half the width of the picture, in units of z.")] = 5.0,
+) -> int:
+    """Draw the value functions that losses imply, beside the Kahneman-Tversky one.
+
+    A hyperparameter given with --set applies to every loss that has it.
+
+    Example:
+
+      halotheory plot dpo kto my_loss.py --set beta=1 --output values.svg
+    """
+    from halotheory.plot import draw_value_functions
+
+    if not output.parent.is_dir():
+        raise HaloTheoryError(f"{output.parent}: no such folder; create it first")
+    draw_value_functions(_checked(names, settings or []), output, reach=reach)
+    print(output)
+    return DONE
+
+
+def _checked(names: list[str], words: list[str]) -> "list[Verdict]":
+    from halotheory.checking import check as check_loss
+    from halotheory.contract import load_loss, parse_settings
+
+    settings = parse_settings(words)
+    loaded = [load_loss(name) for name in names]
+    unused = [name for name in settings if not any(name in loss.hyperparameters for loss in loaded)]
+    if unused:
+        raise HaloTheoryError(f"--set {unused[0]}: none of these losses has such a hyperparameter")
+    return [
+        check_loss(loss, settings={name: value for name, value in settings.items() if name in loss.hyperparameters})
+        for loss in loaded
+    ]
+
+
+def main() -> None:
+    """Run the command and leave with its exit status."""
+    sys.exit(run(app, HaloTheoryError))
