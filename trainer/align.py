@@ -149,9 +149,7 @@ def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callabl
     weighs = loss.needs_labels and all(name in loss.hyperparameters for name in names)
     given = [name for name in names if name in config.hyperparameters]
     if config.balance and not weighs:
-        raise TrainerError(
-            f"--balance: {loss.name} has no hyperparameters {' and '.join(names)} to set; leave it out"
-        )
+        raise TrainerError(f"--balance: {loss.name} has no hyperparameters {' and '.join(names)} to set; leave it out")
     if config.balance and given:
         raise TrainerError(
             f"--balance: sets {' and '.join(names)}, and --set gives {given[0]}; leave one of the two out"
@@ -175,9 +173,7 @@ def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callabl
     return loss
 
 
-def _order(
-    table: TokenTable, loss: Loss, config: AlignConfig, processes: int, tell: Callable[[str], None]
-) -> Order:
+def _order(table: TokenTable, loss: Loss, config: AlignConfig, processes: int, tell: Callable[[str], None]) -> Order:
     """Return the order of the examples.
 
     Raises:
@@ -262,9 +258,7 @@ def _start(training: Training) -> Position:
     if accelerator.is_main_process:
         checkpoint.remove_unfinished(output / "checkpoints")
     found = checkpoint.last(output / "checkpoints")
-    fresh = Position(
-        step=0, window=Window(), fingerprint=training.fingerprint, processes=accelerator.num_processes
-    )
+    fresh = Position(step=0, window=Window(), fingerprint=training.fingerprint, processes=accelerator.num_processes)
     if found is not None:
         path, position = found
         checkpoint.restore(accelerator, path, position, training.fingerprint)

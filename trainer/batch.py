@@ -49,9 +49,7 @@ class Sequences:
 def matched(table: TokenTable, examples: Ints) -> Sequences:
     """Return each example's prompt with its completions: all first ones (chosen), then all second (rejected)."""
     columns = table.completion_length.shape[1]
-    return pad(
-        table, np.tile(examples, columns), np.tile(examples, columns), np.repeat(range(columns), len(examples))
-    )
+    return pad(table, np.tile(examples, columns), np.tile(examples, columns), np.repeat(range(columns), len(examples)))
 
 
 def mismatched(table: TokenTable, examples: Ints, others: Ints) -> Sequences:

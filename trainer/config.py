@@ -43,9 +43,7 @@ class AlignConfig:
     """
 
     model: str = option("Model to start from: a folder or a hub name.")
-    data: str = option(
-        "Feedback: a .jsonl, .json or .parquet file (or .gz of one), or a hub data set NAME[:CONFIG]."
-    )
+    data: str = option("Feedback: a .jsonl, .json or .parquet file (or .gz of one), or a hub data set NAME[:CONFIG].")
     output: str = option("Folder of the run; the same command continues an interrupted one.")
     loss: str = option("A built-in (kto, dpo, ipo, hinge, sft), my_loss.py, or my_loss.py:name.", "kto")
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
@@ -63,9 +61,7 @@ class AlignConfig:
     max_length: int | None = option(
         "Tokens of prompt and completion together.", None, check=">= 8", shown="2048, or the model's context"
     )
-    max_prompt_length: int | None = option(
-        "Tokens of a prompt.", None, check=">= 1", shown="what --max-length leaves"
-    )
+    max_prompt_length: int | None = option("Tokens of a prompt.", None, check=">= 1", shown="what --max-length leaves")
     optimizer: Literal["adamw", "rmsprop"] = option("adamw or rmsprop.", "adamw")
     schedule: Literal["constant", "linear", "cosine"] = option(
         "Learning rate after warmup: constant, linear or cosine decay to 0.", "linear"

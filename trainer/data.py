@@ -107,9 +107,7 @@ def check_format(row: Row, loss: Loss) -> Format:
             f"{row.place}: {loss.name} learns from pairs {{prompt, chosen, rejected}}, and these rows are "
             f"{{{', '.join(COLUMNS[found])}}}; {fitting} fit such rows"
         )
-    raise TrainerError(
-        f"{row.place}: no column 'label'; {loss.name} learns from thumbs up or down; sft fits such rows"
-    )
+    raise TrainerError(f"{row.place}: no column 'label'; {loss.name} learns from thumbs up or down; sft fits such rows")
 
 
 def check_row(row: Row, form: Format) -> None:
@@ -183,7 +181,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
         with _open(path) as file:
             for line, raw in enumerate(file, start=1):
                 if raw.strip():
-                    yield Row(place=f"{path}:{line}", values=_object(json.loads(raw), f"{path}:{line}"))
+                    yield Row(place=f"{path}:{line}", values=_object(json.loads(raw.rstrip()), f"{path}:{line}"))
     except json.JSONDecodeError as error:
         raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} at column {error.colno}") from error
     except (UnicodeDecodeError, RecursionError) as error:
@@ -205,9 +203,7 @@ def _json_file(path: Path) -> Iterator[Row]:
     try:
         items = json.loads(text)
     except json.JSONDecodeError as error:
-        raise TrainerError(
-            f"{path}:{error.lineno}: malformed JSON: {error.msg} at column {error.colno}"
-        ) from error
+        raise TrainerError(f"{path}:{error.lineno}: malformed JSON: {error.msg} at column {error.colno}") from error
     for number, item in enumerate(items, start=1):
         yield Row(place=f"{path}: row {number}", values=_object(item, f"{path}: row {number}"))
 

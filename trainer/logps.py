@@ -36,9 +36,7 @@ def completion_logps(model: Any, sequences: Sequences, dtype: torch.dtype = torc
             input_ids=sequences.input_ids, attention_mask=sequences.attention_mask, use_cache=False, **projected
         )
     logits_BTV = output.logits[:, -kept:-1].float()  # noqa: N806 - batch, time, vocabulary
-    nll = F.cross_entropy(
-        logits_BTV.flatten(0, 1), sequences.targets.flatten(), ignore_index=IGNORED, reduction="none"
-    )
+    nll = F.cross_entropy(logits_BTV.flatten(0, 1), sequences.targets.flatten(), ignore_index=IGNORED, reduction="none")
     return -nll.view_as(sequences.targets).sum(dim=1)
 
 

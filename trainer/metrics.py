@@ -98,9 +98,7 @@ class Window:
 
     def add(self, sums: list[list[float]], *, grad_norm: float, examples: int, tokens: int) -> None:
         """Add a step's sums over all processes."""
-        self.sums = [
-            [a + b for a, b in zip(old, new, strict=True)] for old, new in zip(self.sums, sums, strict=True)
-        ]
+        self.sums = [[a + b for a, b in zip(old, new, strict=True)] for old, new in zip(self.sums, sums, strict=True)]
         self.grad_norms = [self.grad_norms[0] + grad_norm, self.grad_norms[1] + 1]
         self.examples += examples
         self.tokens += tokens

@@ -25,9 +25,7 @@ _SHOWN = (
 )
 
 
-def model_card(
-    config: AlignConfig, loss: Loss, report: DataReport, last: Mapping[str, Any], processes: int
-) -> str:
+def model_card(config: AlignConfig, loss: Loss, report: DataReport, last: Mapping[str, Any], processes: int) -> str:
     """Return the model card, Markdown with the hub's front matter.
 
     Args:

@@ -29,9 +29,7 @@ def load_model(name: str, *, option: str = "--model", dtype: torch.dtype = torch
 
     _check_folder(name, option)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise TrainerError(f"{option} {name}: cannot be loaded: {_first_sentence(error)}") from error
     return model.eval()

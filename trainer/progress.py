@@ -20,9 +20,7 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(
-    label: str, total: int, *, done: int = 0, show: bool = True, seconds: float = 10.0
-) -> Iterator[Report]:
+def progress(label: str, total: int, *, done: int = 0, show: bool = True, seconds: float = 10.0) -> Iterator[Report]:
     """Give a function that reports progress; `seconds` pass between plain lines, and the last unit has one."""
     if not show:
         yield lambda done, text: None

@@ -21,17 +21,13 @@ def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
         TrainerError: it holds another run, or something else that would be lost.
     """
     if Path(config.model).resolve().is_relative_to(output.resolve()) and Path(config.model).exists():
-        raise TrainerError(
-            f"--output {output}: the starting model {config.model} lies in it; give another --output"
-        )
+        raise TrainerError(f"--output {output}: the starting model {config.model} lies in it; give another --output")
     if overwrite:
         return False
     if not (output / "config.yaml").exists():
         there = [name for name in ("model", "metrics.jsonl", "checkpoints") if (output / name).exists()]
         if there:
-            raise TrainerError(
-                f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite"
-            )
+            raise TrainerError(f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite")
         return False
     stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
     changed = [name for name in differing_keys(stored, wanted) if name != "output"]

@@ -64,9 +64,7 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     with writing(output):
         partial.replace(output)
     if retokenised:
-        say(
-            f"{retokenised} completions have several spellings in tokens; as training data they take the usual one"
-        )
+        say(f"{retokenised} completions have several spellings in tokens; as training data they take the usual one")
     return output
 
 
@@ -107,9 +105,7 @@ def generate(
     seed = np.random.SeedSequence([config.seed, batch]).generate_state(1)[0]
     torch.manual_seed(int(seed))
     with torch.inference_mode():
-        output: Tensor = model.generate(
-            input_ids=input_ids, attention_mask=attention_mask, generation_config=settings
-        )
+        output: Tensor = model.generate(input_ids=input_ids, attention_mask=attention_mask, generation_config=settings)
     return [_before_stop(ids, codec.stops) for ids in output[:, width:].tolist()]
 
 

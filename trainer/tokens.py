@@ -132,9 +132,7 @@ class _Builder:
         self.prompts_truncated += len(kept) < len(prompt)
         start = self._store(kept)
         spans = [self._store(completion) for completion in cut]
-        for label, mine in (
-            [(True, spans)] if labels is None else zip(labels, [[one] for one in spans], strict=True)
-        ):
+        for label, mine in [(True, spans)] if labels is None else zip(labels, [[one] for one in spans], strict=True):
             self.prompts.append(start)
             self.completions.append(mine)
             self.desirable.append(label)

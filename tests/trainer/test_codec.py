@@ -27,9 +27,7 @@ PLAIN, WITHOUT_BOS, CHAT = codec(), codec(bos=False), codec(chat=True)
 
 
 @given(prompt=TEXT, completion=TEXT)
-def test_prompt_and_completion_are_the_tokens_of_each_with_one_bos_and_one_eos(
-    prompt: str, completion: str
-) -> None:
+def test_prompt_and_completion_are_the_tokens_of_each_with_one_bos_and_one_eos(prompt: str, completion: str) -> None:
     here = row(prompt, completion)
     ids, answer = PLAIN.prompts([here])[0], PLAIN.completions([here], "completion")[0]
     assert ids == PLAIN.tokenizer(prompt)["input_ids"]
@@ -107,9 +105,7 @@ def test_a_template_that_rewrites_the_prompt_is_refused() -> None:
 def test_a_template_that_refuses_names_the_row() -> None:
     strict = codec(chat=True)
     strict.tokenizer.chat_template = "{{ raise_exception('roles must alternate') }}"
-    with pytest.raises(
-        TrainerError, match=r"d:1: the chat template refuses the conversation: roles must alternate"
-    ):
+    with pytest.raises(TrainerError, match=r"d:1: the chat template refuses the conversation: roles must alternate"):
         strict.prompts([row(messages("hi"), "yes")])
 
 

@@ -27,9 +27,7 @@ def test_a_word_with_an_e_stays_a_word(tmp_path: Path) -> None:
 
 
 def test_the_command_line_overrides_the_recipe_name_by_name(tmp_path: Path) -> None:
-    path = recipe(
-        tmp_path, "learning_rate: 1e-6\nbatch_size: 4\nhyperparameters: {beta: 0.5, desirable_weight: 2}\n"
-    )
+    path = recipe(tmp_path, "learning_rate: 1e-6\nbatch_size: 4\nhyperparameters: {beta: 0.5, desirable_weight: 2}\n")
     config = make_config(AlignConfig, {**REQUIRED, "batch_size": 8, "hyperparameters": {"beta": 0.1}}, path)
     assert (config.learning_rate, config.batch_size) == (1e-6, 8)
     assert config.hyperparameters == {"beta": 0.1, "desirable_weight": 2}

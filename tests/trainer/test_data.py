@@ -91,9 +91,7 @@ PLAIN = {"prompt": "a", "completion": "b"}
         ("sft", PAIRED, "paired"),
     ],
 )
-def test_the_format_is_the_one_that_the_loss_learns_from_best(
-    loss: str, values: dict[str, Any], expected: str
-) -> None:
+def test_the_format_is_the_one_that_the_loss_learns_from_best(loss: str, values: dict[str, Any], expected: str) -> None:
     assert check_format(Row(place="d:1", values=values), load_loss(loss)) == expected
 
 

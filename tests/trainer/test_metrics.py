@@ -1,7 +1,9 @@
 """The lines of metrics.jsonl."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,7 @@ from trainer.metrics import NAMES, Window, append, cut_after, read, statistics
 SEQUENCES = matched(table([([1], [[5, 2]]), ([1], [[6, 2]]), ([1], [[7, 8, 2]])]), np.arange(3))
 
 
-def scores(
-    tensors: dict[str, list[float] | list[bool]], *, kl_raw: float | None = None, counts: bool = True
-) -> Scores:
+def scores(tensors: Mapping[str, Any], *, kl_raw: float | None = None, counts: bool = True) -> Scores:
     named = {name: torch.tensor(values) for name, values in tensors.items()}
     policy = named.get("policy_logps", torch.zeros(3))
     raw = None if kl_raw is None else torch.tensor(kl_raw)
@@ -77,9 +77,7 @@ def test_rewards_of_pairs_have_an_accuracy() -> None:
 
 
 def test_without_labels_there_are_nats_per_token_and_no_rewards() -> None:
-    told = line(
-        ([1.0, 2.0, 3.0], scores({"policy_logps": [-1.0, -2.0, -4.0], "desirable": [True] * 3, **LENGTHS}))
-    )
+    told = line(([1.0, 2.0, 3.0], scores({"policy_logps": [-1.0, -2.0, -4.0], "desirable": [True] * 3, **LENGTHS})))
     assert told["nats_per_token"] == pytest.approx(7 / 7)
     assert not [name for name in told if name.startswith(("reward", "kl"))]
 

@@ -32,9 +32,7 @@ ORDERS = st.builds(
 
 
 @given(order=ORDERS, epoch=st.integers(0, 3))
-def test_an_epoch_has_every_example_once_in_steps_and_microbatches_of_the_sizes_asked(
-    order: Order, epoch: int
-) -> None:
+def test_an_epoch_has_every_example_once_in_steps_and_microbatches_of_the_sizes_asked(order: Order, epoch: int) -> None:
     steps = order.epoch(epoch)
     seen = [int(example) for step in steps for microbatch in step for example in microbatch]
     assert sorted(seen) == list(range(len(order.prompt_group)))

@@ -1,0 +1,166 @@
+"""Runs that are killed, told to stop, finished, or told something else than before."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.conftest import Ended
+from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, same_weights, thumbs, weights, write_jsonl
+from trainer import checkpoint
+from trainer.metrics import Window
+
+WORDS = (
+    *("align", "--loss", "kto", "--model", "model", "--data", "thumbs.jsonl", "--batch-size", "6"),
+    *("--epochs", "5", "--learning-rate", "1e-3", "--save-steps", "4", "--log-steps", "3", "--dropout"),
+)
+
+
+def start(output: str) -> "subprocess.Popen[str]":
+    """Start a run in a process of its own; 24 rows in steps of 6 are 20 steps."""
+    command = [sys.executable, "-m", "trainer", *WORDS, "--output", output]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def kill_after(output: str, step: int) -> None:
+    process = start(output)
+    wait_for(Path(output) / "checkpoints" / f"step-{step:06d}")
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def wait_for(path: Path, seconds: float = 120.0) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a working folder with an undisturbed run, `whole`, and one killed after step 4, `killed`."""
+    folder = tmp_path_factory.mktemp("runs")
+    make_model(attention_dropout=0.2).save_pretrained(folder / "model")
+    make_tokenizer().save_pretrained(folder / "model")
+    write_jsonl(folder / "thumbs.jsonl", thumbs())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        kill_after("killed", 4)
+        assert not (folder / "killed" / "model").exists()
+        process = start("whole")
+        process.communicate()
+        assert process.returncode == 0
+    return folder
+
+
+@pytest.fixture
+def killed(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return `out`, a copy of the killed run, in a working folder of its own."""
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "killed").rename(tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    config = tmp_path / "out" / "config.yaml"
+    config.write_text(config.read_text().replace("output: killed", "output: out"))
+    return tmp_path / "out"
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert same_weights(one / "model", other / "model")
+    first, second = read_metrics(one), read_metrics(other)
+    for line in (*first, *second):
+        line.pop("seconds")
+    assert first == second
+
+
+def test_a_killed_run_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
+    killed: Path, runs: Path, trainer: Callable[..., Ended]
+) -> None:
+    """SIGKILL twice at any moment, dropout on, checkpoints between two logged lines."""
+    kill_after("out", 12)
+    assert not (killed / "model").exists()
+    ended = trainer(*WORDS, "--output", "out")
+    assert ended.status == 0
+    assert "continues from step" in ended.stderr
+    assert_same_run(killed, runs / "whole")
+    assert [line["step"] for line in read_metrics(killed)] == [3, 6, 9, 12, 15, 18, 20]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_told_to_stop_saves_and_continues(
+    killed: Path, runs: Path, trainer: Callable[..., Ended], number: signal.Signals
+) -> None:
+    process = start("out")
+    wait_for(killed / "checkpoints" / "step-000008")
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "stopping after this step" in stderr
+    assert stderr.splitlines()[-1].endswith("the same command continues from it")
+    assert trainer(*WORDS, "--output", "out").status == 0
+    assert_same_run(killed, runs / "whole")
+
+
+def test_changed_data_are_refused_by_a_run_in_progress(killed: Path, trainer: Callable[..., Ended]) -> None:
+    write_jsonl(killed.parent / "thumbs.jsonl", thumbs(30))
+    ended = trainer(*WORDS, "--output", "out")
+    assert ended.status == 2
+    assert "the data or the loss file changed since this checkpoint" in ended.stderr
+
+
+def test_a_finished_run_says_so_and_does_nothing(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    words = (*WORDS, "--output", "out", "--max-steps", "2")
+    assert trainer(*words).status == 0
+    before = {path: path.stat().st_mtime_ns for path in (workplace / "out").rglob("*")}
+    ended = trainer(*words)
+    assert (ended.status, ended.stdout) == (0, "out/model\n")
+    assert ended.stderr == "out: this run is finished; its model is out/model\n"
+    assert {path: path.stat().st_mtime_ns for path in (workplace / "out").rglob("*")} == before
+
+
+def test_another_configuration_is_refused_by_name_and_overwrite_starts_anew(
+    workplace: Path, trainer: Callable[..., Ended]
+) -> None:
+    words = (*WORDS, "--output", "out", "--max-steps", "2")
+    assert trainer(*words).status == 0
+    ended = trainer(*words, "--seed", "3", "--set", "beta=0.2")
+    assert ended.status == 2
+    assert "hyperparameters was {} and is {'beta': 0.2}, seed was 0 and is 3" in ended.stderr
+    assert "give another --output, or --overwrite" in ended.stderr
+    old = weights(workplace / "out" / "model")["lm_head.weight"]
+    assert trainer(*words, "--seed", "3", "--set", "beta=0.2", "--overwrite").status == 0
+    assert [line["step"] for line in read_metrics(workplace / "out")] == [2]
+    assert not (weights(workplace / "out" / "model")["lm_head.weight"] == old).all()
+
+
+def test_folders_that_are_not_a_runs_are_left_alone(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    for output, message in ((".", "lies in it; give another --output"), ("other", "is of no run")):
+        (workplace / "other" / "model").mkdir(parents=True, exist_ok=True)
+        ended = trainer(*WORDS, "--output", output)
+        assert ended.status == 2
+        assert message in ended.stderr
+    assert (workplace / "model" / "model.safetensors").is_file()
+
+
+def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
+    """A folder whose position is missing or torn is passed over; numbers compare as numbers."""
+    from trainer.files import write_text
+
+    position = '{"step": %d, "window": {}, "fingerprint": "f", "processes": 1}'
+    for step in (999999, 1000000):
+        write_text(tmp_path / f"step-{step:06d}" / "position.json", position % step)
+    found = checkpoint.last(tmp_path)
+    assert found is not None
+    assert (found[1].step, found[1].window) == (1000000, Window())
+    write_text(tmp_path / "step-1000000" / "position.json", '{"step": 10')
+    found = checkpoint.last(tmp_path)
+    assert found is not None
+    assert found[0].name == "step-999999"
+    shutil.rmtree(tmp_path / "step-999999")
+    assert checkpoint.last(tmp_path) is None
