@@ -66,8 +66,8 @@ class _Packaged:
 # The paper's settings: GSM8K 8-shot and BBH 3-shot chain of thought, MMLU 0-shot, all as lm-eval packages them.
 # GSM8K's score is the number after "The answer is", the form that the eight examples show ("strict-match").
 _PACKAGED = {
-    "gsm8k": _Packaged("gsm8k/gsm8k-cot.yaml", 1, "gsm8k_cot", "strict-match"),
-    "bbh": _Packaged("bbh/cot_fewshot/[!_]*.yaml", 27, "bbh_cot_fewshot_", "get-answer"),
+    "gsm8k": _Packaged("gsm8k/gsm8k-cot.yaml", 1, "", "strict-match"),
+    "bbh": _Packaged("bbh/cot_fewshot/[!_]*.yaml", 27, "", "get-answer"),
     "mmlu": _Packaged("mmlu/default/mmlu_*.yaml", 57, "mmlu_", "none"),
 }
 
@@ -119,15 +119,13 @@ def _packaged(name: str, data_dir: Path | None) -> Benchmark:
     subtasks = []
     for path in paths:
         overrides: dict[str, Any] = {}
-        subset = "" if known.num_subtasks == 1 else read_task_file(path).name.removeprefix(known.prefix)
+        subset = "" if known.num_subtasks == 1 else path.stem.removeprefix(known.prefix)
         if data_dir is not None:
             files = data_files(data_dir, name, subset)
             absolute = {split: [str(file.resolve())] for split, file in files.items()}
             overrides = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": absolute}}
         subtasks.append(_subtask(read_task_file(path, overrides), subset))
-    return Benchmark(
-        name=name, subtasks=tuple(subtasks), score_filter=known.score_filter, local=data_dir is not None
-    )
+    return Benchmark(name=name, subtasks=tuple(subtasks), score_filter=known.score_filter, local=data_dir is not None)
 
 
 def _from_task_file(path: Path) -> Benchmark:

@@ -29,7 +29,7 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> int
     try:
         status = app(args=[word for word in words if word != "--debug"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        return _end("interrupted; the same command goes on from here", INTERRUPTED)
+        status = INTERRUPTED
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (EvalkitError, _SHOWN_TO_USERS) as error:
@@ -37,6 +37,8 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> int
             traceback.print_exc()
         shown = getattr(error, "format_message", error.__str__)
         return _end(" ".join(shown().split()), BAD_INPUT)
+    if status == INTERRUPTED:  # typer may also return it
+        return _end("interrupted; the same command goes on from here", INTERRUPTED)
     return int(status or DONE)
 
 

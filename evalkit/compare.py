@@ -144,9 +144,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     raise AssertionError("resolved paths are distinct")
 
 
-def _chosen_benchmarks(
-    runs: Mapping[str, Run], benchmarks: Sequence[str] | None, *, allow_partial: bool
-) -> list[str]:
+def _chosen_benchmarks(runs: Mapping[str, Run], benchmarks: Sequence[str] | None, *, allow_partial: bool) -> list[str]:
     every = list(dict.fromkeys(name for run in runs.values() for name in run.items))
     for wanted in benchmarks or ():
         if wanted not in every:
@@ -170,9 +168,7 @@ def _compare_two(
     metrics = {(item.metric, item.higher_is_better) for item in (*ours.values(), *theirs.values())}
     if len(metrics) > 1:
         shown = ", ".join(sorted(metric for metric, _ in metrics))
-        raise EvalkitError(
-            f"{name}, {against}: {benchmark} was scored by different metrics: {shown}; score both alike"
-        )
+        raise EvalkitError(f"{name}, {against}: {benchmark} was scored by different metrics: {shown}; score both alike")
     common = [key for key in ours if key in theirs]
     unmatched = (len(ours) - len(common), len(theirs) - len(common))
     if any(unmatched) and (not allow_partial or not common):
@@ -181,12 +177,8 @@ def _compare_two(
             f"{runs[name].path}, {runs[against].path}: {benchmark}: {len(common)} items in both, {unmatched[0]} "
             f"only in the first, {unmatched[1]} only in the second; {remedy}"
         )
-    paired = paired_difference(
-        [ours[key].score for key in common], [theirs[key].score for key in common], level=level
-    )
-    return Compared(
-        run=name, baseline=against, benchmark=benchmark, paired=paired, unmatched=unmatched, p_adjusted=1.0
-    )
+    paired = paired_difference([ours[key].score for key in common], [theirs[key].score for key in common], level=level)
+    return Compared(run=name, baseline=against, benchmark=benchmark, paired=paired, unmatched=unmatched, p_adjusted=1.0)
 
 
 def _by_key(items: Sequence[Item]) -> dict[Key, Item]:
@@ -203,7 +195,7 @@ def _caveats(runs: Mapping[str, Run], benchmarks: Sequence[str], compared: Seque
         "with another seed varies too, and where a judge scores, so does the judge."
     ]
     for key, what in (("chat_template", "chat template"), ("limit", "limit"), ("lm_eval", "version of lm-eval")):
-        values = {name: run.config.get(key) for name, run in runs.items() if run.config}
+        values = {name: run.config[key] for name, run in runs.items() if key in run.config}
         if len(set(map(str, values.values()))) > 1:
             listed = ", ".join(f"{name}: {value}" for name, value in values.items())
             caveats.append(f"The runs differ in {what} ({listed}).")

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from evalkit.errors import EvalkitError
 
@@ -70,7 +70,7 @@ def load_model(folder: Path, *, batch_size: int | str, chat_template: bool) -> M
     device, dtype = device_and_dtype()
     settings: Any = {"device": device, "dtype": dtype, "batch_size": batch_size, "trust_remote_code": False}
     try:
-        model: Model = HFLM(str(folder), **settings)
+        model = cast("Model", HFLM)(pretrained=str(folder), **settings)
     except Exception as error:  # whatever is wrong with somebody's files
         reason = " ".join(str(error).split())[:300]
         raise EvalkitError(f"{folder}: the model cannot be loaded: {type(error).__name__}: {reason}") from error

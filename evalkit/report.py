@@ -80,9 +80,7 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
             for one in comparison.compared
         ],
     )
-    methods = sorted(
-        {f"{one.paired.test} test, {one.paired.interval_method} interval" for one in comparison.compared}
-    )
+    methods = sorted({f"{one.paired.test} test, {one.paired.interval_method} interval" for one in comparison.compared})
     print(f"{'; '.join(methods)}; Holm's adjustment over {family} comparison{'s'[: family > 1]}.", file=stream)
     for caveat in comparison.caveats:
         print(f"note: {caveat}", file=stream)
@@ -91,8 +89,7 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
 def print_results(results: Mapping[str, Any], stream: TextIO) -> None:
     """Print the scores of one run."""
     rows = [
-        (name, *_score_cells(found), found["method"], found["metric"])
-        for name, found in results["benchmarks"].items()
+        (name, *_score_cells(found), found["method"], found["metric"]) for name, found in results["benchmarks"].items()
     ]
     _print_table(stream, "", ("benchmark", "score", "95% interval", "items", "method", "metric"), rows)
 

@@ -15,7 +15,16 @@ from evalkit.model import Model, device_and_dtype, fingerprint, load_model, mode
 from evalkit.progress import Progress
 from evalkit.quiet import offline, quiet
 from evalkit.results import benchmark_results
-from evalkit.run_folder import clear_run, finish_run, read_config, read_part, read_results, start_run, write_part
+from evalkit.run_folder import (
+    clear_run,
+    finish_run,
+    is_run,
+    read_config,
+    read_part,
+    read_results,
+    start_run,
+    write_part,
+)
 from evalkit.scoring import score
 
 DEFAULT_SEED = 1234  # lm-eval's own, so that few-shot examples are those of a bare lm-eval run
@@ -111,9 +120,7 @@ def _plan(
         "device": device,
         "dtype": dtype,
         "tasks": {
-            _part_name(benchmark, subtask): subtask.digest
-            for benchmark in benchmarks
-            for subtask in benchmark.subtasks
+            _part_name(benchmark, subtask): subtask.digest for benchmark in benchmarks for subtask in benchmark.subtasks
         },
     }
     return _Plan(folder=folder, benchmarks=benchmarks, config=config, output=output)
@@ -128,24 +135,21 @@ def _open_folder(plan: _Plan, *, overwrite: bool) -> dict[str, Any] | None:
     output, config = plan.output, plan.config
     if output.exists() and not output.is_dir():
         raise EvalkitError(f"{output}: a file; give a folder as --output")
+    if output.is_dir() and any(output.iterdir()) and not is_run(output):
+        raise EvalkitError(f"{output}: not empty, and not a run; use another --output")
     if overwrite:
         clear_run(output)
     stored = read_config(output)
     if stored is not None:
         keys = [key for key in {**config, **stored} if key not in _NOT_COMPARED]
-        changed = [
-            _change(key, stored.get(key), config.get(key)) for key in keys if stored.get(key) != config.get(key)
-        ]
+        changed = [_change(key, stored.get(key), config.get(key)) for key in keys if stored.get(key) != config.get(key)]
         if changed:
             raise EvalkitError(
-                f"{output}: holds a run with other settings: {'; '.join(changed)}; "
-                "use another --output, or --overwrite"
+                f"{output}: holds a run with other settings: {'; '.join(changed)}; use another --output, or --overwrite"
             )
         finished = read_results(output)
         if finished is not None:
             return finished
-    elif output.is_dir() and any(output.iterdir()):
-        raise EvalkitError(f"{output}: not empty, and not a run; use another --output")
     start_run(output, config)
     return None
 

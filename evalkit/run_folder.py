@@ -75,9 +75,7 @@ def read_run(path: Path) -> Run:
         items.setdefault(item.benchmark, []).append(item)
     if not items:
         raise EvalkitError(f"{path / SAMPLES}: no items; nothing was scored")
-    return Run(
-        path=path, config=read_config(path) or {}, items={name: tuple(rows) for name, rows in items.items()}
-    )
+    return Run(path=path, config=read_config(path) or {}, items={name: tuple(rows) for name, rows in items.items()})
 
 
 def _item(file: Path, line: int, row: Mapping[str, Any]) -> Item:
@@ -116,6 +114,11 @@ def read_config(path: Path) -> dict[str, Any] | None:
     if not isinstance(config, dict):
         raise EvalkitError(f"{file}: not the settings of a run; use another --output")
     return config
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a folder holds a run, finished or not."""
+    return (path / CONFIG).is_file()
 
 
 def start_run(path: Path, config: Mapping[str, Any]) -> None:

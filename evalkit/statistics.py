@@ -174,7 +174,7 @@ def stratified_wilson(successes: Sequence[int], sizes: Sequence[int], *, level: 
     z = _normal_quantile(level)
     centre = (p + z**2 / (2 * effective)) / (1 + z**2 / effective)
     half = z / (1 + z**2 / effective) * math.sqrt(p * (1 - p) / effective + z**2 / (4 * effective**2))
-    interval = (float(max(0.0, centre - half)), float(min(1.0, centre + half)))
+    interval = (0.0 if p == 0 else float(centre - half), 1.0 if p == 1 else float(centre + half))
     return Estimate(
         score=float(p),
         n=int(total),
@@ -269,7 +269,7 @@ def mcnemar_mid_p(wins: int, losses: int) -> float:
     if min(wins, losses) < 0:
         raise EvalkitError(f"counts cannot be negative; got {wins} wins and {losses} losses")
     smaller, discordant = min(wins, losses), wins + losses
-    p = 2 * binom.cdf(smaller, discordant, 0.5) - binom.pmf(smaller, discordant, 0.5)
+    p = 2 * binom.cdf(smaller - 1, discordant, 0.5) + binom.pmf(smaller, discordant, 0.5)
     return min(1.0, float(p))
 
 

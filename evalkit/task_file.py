@@ -71,9 +71,7 @@ def read_task_file(path: Path, overrides: dict[str, Any] | None = None) -> TaskF
         raise EvalkitError(f"{path}: not a task of lm-eval: it has no `task: name`{hint}")
     overrides = dict(overrides or {})
     kwargs = (config | overrides).get("dataset_kwargs") or {}
-    data = {
-        split: tuple(map(Path, _listed(files))) for split, files in _by_split(kwargs.get("data_files")).items()
-    }
+    data = {split: tuple(map(Path, _listed(files))) for split, files in _by_split(kwargs.get("data_files")).items()}
     for file in (file for files in data.values() for file in files if "://" not in str(file)):
         if not file.is_file() and "*" not in file.name:
             raise EvalkitError(f"{path}: data file {file} is not there")
@@ -101,7 +99,7 @@ def _merged(path: Path, sources: list[Path]) -> dict[str, Any]:
 def _load(path: Path, sources: list[Path]) -> dict[str, Any]:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         """A safe loader that notes functions instead of importing them."""
 
     def note_function(loader: Any, node: Any) -> str:

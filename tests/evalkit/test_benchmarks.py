@@ -1,0 +1,68 @@
+"""Benchmarks by name: the whole of each, and the nearest name for one that is unknown."""
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from evalkit.benchmarks import find_benchmarks
+from evalkit.errors import EvalkitError
+from evalkit.run import run
+
+
+def test_the_packaged_benchmarks_are_the_papers() -> None:
+    gsm8k, bbh, mmlu = find_benchmarks(["gsm8k", "bbh", "mmlu"])
+    assert [len(benchmark.subtasks) for benchmark in (gsm8k, bbh, mmlu)] == [1, 27, 57]
+    assert (gsm8k.subtasks[0].task, gsm8k.subtasks[0].subset) == ("gsm8k_cot", "")
+    assert {subtask.task for subtask in bbh.subtasks} == {f"bbh_cot_fewshot_{s.subset}" for s in bbh.subtasks}
+    assert {subtask.task for subtask in mmlu.subtasks} == {f"mmlu_{subtask.subset}" for subtask in mmlu.subtasks}
+    assert not any(benchmark.local for benchmark in (gsm8k, bbh, mmlu))
+
+
+GROUP = """\
+group: sums
+task: [sums_small, arithmetic]
+"""
+
+
+@pytest.fixture
+def index(task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm-eval's index of a folder of ours: that of all packaged tasks takes seconds."""
+    import lm_eval.tasks
+
+    (task.parent / "group.yaml").write_text(GROUP)
+    items = str(task.parent / "items.jsonl")
+    task.write_text(task.read_text().replace("items.jsonl", items))
+    (task.parent / "small.yaml").write_text(f"include: {task}\ntask: sums_small\n")
+    manager = partial(lm_eval.tasks.TaskManager, include_defaults=False, include_path=str(task.parent))
+    monkeypatch.setattr(lm_eval.tasks, "TaskManager", manager)
+
+
+@pytest.mark.usefixtures("index")
+def test_an_unknown_name_is_answered_with_the_nearest_of_lm_eval() -> None:
+    with pytest.raises(EvalkitError, match="unknown benchmark 'sums_smal'; did you mean 'sums_small'"):
+        find_benchmarks(["sums_smal"])
+
+
+@pytest.mark.usefixtures("index")
+def test_a_group_of_lm_eval_is_a_benchmark_with_its_tasks_as_subsets(model: Path, tmp_path: Path) -> None:
+    (sums,) = find_benchmarks(["sums"])
+    assert [(subtask.subset, subtask.num_rows) for subtask in sums.subtasks] == [("sums_small", 30), ("arithmetic", 30)]
+    found = run(str(model), ["sums"], tmp_path / "run")["benchmarks"]["sums"]
+    assert found["n"] == 60
+    assert found["method"] == "Wilson, stratified by 2 subsets"
+    again = run(str(model), ["sums"], tmp_path / "run")["benchmarks"]["sums"]
+    assert again == found
+
+
+@pytest.mark.usefixtures("index")
+def test_a_task_without_a_score_per_item_is_refused(model: Path, task: Path, tmp_path: Path) -> None:
+    task.write_text(task.read_text().replace("aggregation: mean", "aggregation: median"))
+    with pytest.raises(EvalkitError, match="arithmetic: no metric that is a mean over items.* has exact_match"):
+        run(str(model), ["arithmetic"], tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_instruct"])
+def test_code_is_not_run(name: str, tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError, match="needs code execution in a sandbox; not available yet"):
+        find_benchmarks(["gsm8k", name])
