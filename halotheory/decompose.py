@@ -69,12 +69,12 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
     if reference_free and any(term.free_symbols & references for term in terms.values()):
         relaxations.append("uniform_reference")
         terms = {label: term.subs(dict.fromkeys(references, 0)) for label, term in terms.items()}
+    shapes, normalizer = None, sympy.S.One
     if findings[0].status is Status.PROVED:
-        findings.append(_reference_point(terms, traced, log_ratios, moving, settings))
-    shapes = _shapes(terms, log_ratios) if findings[-1].status is Status.PROVED else None
-    normalizer = sympy.S.One
-    if shapes is not None and traced.loss.kind == "paired":
-        normalizer, shapes = _normalised(shapes, settings)
+        shapes = _shapes(terms, log_ratios, moving)
+        if shapes is not None and traced.loss.kind == "paired":
+            normalizer, shapes = _normalised(shapes, settings)
+        findings.append(_reference_point(terms, shapes, traced, moving, normalizer, settings))
     return Decomposition(
         findings=findings,
         shapes=shapes,
@@ -161,26 +161,29 @@ def _cross_difference(
 
 def _reference_point(
     terms: Mapping[str, Expr],
+    shapes: Mapping[str, Expr] | None,
     traced: Traced,
-    log_ratios: Sequence[Symbol],
     moving: Sequence[Symbol],
+    normalizer: Expr,
     settings: Mapping[Symbol, Expr],
 ) -> Finding:
     name = "reference_point"
-    statement = f"z is the implied reward minus {_named_reference_point(traced)}"
-    if len(moving) > 1 and not any(_at_z(term, log_ratios).free_symbols & set(moving) for term in terms.values()):
+    if shapes is not None:
+        unit = "" if normalizer == 1 else f"{normalizer}*"
+        z = f"{unit}log_ratio - kl" if traced.loss.needs_kl else f"{unit}(log_ratio - log_ratio of the other output)"
         return Finding(
             name=name,
             status=Status.PROVED,
             method="the loss does not change when the rewards of all outputs are raised alike",
-            statement=statement,
+            statement=f"the loss is a function of z = {z}, with {_named_reference_point(traced)}",
         )
     lengths = {symbol for symbol in traced.symbols.values() if "lengths" in symbol.name}
     if any(term.free_symbols & lengths for term in terms.values()):
-        return _undecided(name, statement, "lengths as normalisers are not analysed yet")
+        return _undecided(name, "the loss is a function of some z", "lengths as normalisers are not analysed yet")
     witness = _shift(terms, moving, settings)
     if witness is None:
-        return _undecided(name, statement, "no common shift of the rewards that changes the loss at simple points")
+        tried = "no common shift of the rewards that changes the loss at simple points"
+        return _undecided(name, "the loss is a function of some z", tried)
     return Finding(
         name=name,
         status=Status.REFUTED,
@@ -221,8 +224,14 @@ def _at_z(term: Expr, log_ratios: Sequence[Symbol]) -> Expr:
     return expanded(term.subs(log_ratios[0], Z + base))
 
 
-def _shapes(terms: Mapping[str, Expr], log_ratios: Sequence[Symbol]) -> dict[str, Expr]:
-    return {label: _at_z(term, log_ratios) for label, term in terms.items()}
+def _shapes(
+    terms: Mapping[str, Expr], log_ratios: Sequence[Symbol], moving: Sequence[Symbol]
+) -> dict[str, Expr] | None:
+    """Return the terms as functions of `Z`, or None where something else that moves with theta is left."""
+    if len(moving) < 2:  # one log-ratio and nothing to compare it with
+        return None
+    shapes = {label: _at_z(term, log_ratios) for label, term in terms.items()}
+    return None if any(shape.free_symbols & set(moving) for shape in shapes.values()) else shapes
 
 
 def _normalised(shapes: Mapping[str, Expr], settings: Mapping[Symbol, Expr]) -> tuple[Expr, dict[str, Expr]]:
@@ -238,9 +247,9 @@ def _normalised(shapes: Mapping[str, Expr], settings: Mapping[Symbol, Expr]) -> 
 
 def _named_reference_point(traced: Traced) -> str:
     if traced.loss.needs_kl:
-        return "kl = E_Q[r] with Q the policy"
+        return "kl = E_Q[log_ratio], Q the policy"
     if traced.loss.kind == "paired":
-        return "E_Q[r] with Q the point mass on the other output of the pair"
+        return "Q the point mass on the other output of the pair"
     return "a reference point"
 
 

@@ -1,6 +1,6 @@
 """A piecewise function of z taken apart: smooth pieces between seams, and what happens at the seams."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -71,13 +71,10 @@ def take_apart(
     if len(points) > _MOST_SEAMS:
         raise NotPiecewiseLinearError(f"{len(points)} seams")
     pieces, seams = [], []
-    for sides in product((-1, 0, 1), repeat=len(points)):
-        here: dict[Expr, int] = dict(zip(points, sides, strict=True))
+    for here in _positions(points, z, deadline):
         where = [_compare(z, point, side) for point, side in here.items()]
-        if not _possible(where, z, deadline):
-            continue
         expressions = [_selected(function, thresholds, here, toward) for toward in (-1, 0, 1)]
-        if 0 in sides:
+        if 0 in here.values():
             seams.append(_seam(here, expressions, z))
         else:
             pieces.append(Piece(expression=expressions[1], where=where))
@@ -140,6 +137,19 @@ def _threshold(relation: Relational, z: Symbol) -> tuple[Expr, int]:
 
 def _compare(z: Symbol, point: Expr, side: int) -> Relational:
     return {-1: sympy.StrictLessThan, 0: sympy.Equality, 1: sympy.StrictGreaterThan}[side](z, point, evaluate=False)
+
+
+def _positions(points: Sequence[Expr], z: Symbol, deadline: Deadline) -> Iterator[dict[Expr, int]]:
+    """Yield the ways in which z can stand to the points: -1 left of a point, 0 at it, 1 right of it."""
+    if all(point.is_Rational for point in points):
+        ordered = sorted(points)
+        for rank in range(2 * len(points) + 1):  # even ranks lie between points, odd ones at a point
+            yield {point: (rank > 2 * i + 1) - (rank < 2 * i + 1) for i, point in enumerate(ordered)}
+        return
+    for sides in product((-1, 0, 1), repeat=len(points)):
+        here = dict(zip(points, sides, strict=True))
+        if _possible([_compare(z, point, side) for point, side in here.items()], z, deadline):
+            yield here
 
 
 def _possible(where: Sequence[Relational], z: Symbol, deadline: Deadline) -> bool:

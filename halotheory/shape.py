@@ -48,7 +48,7 @@ def non_decreasing(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline)
     if all(answer.status is Status.PROVED for answer in answers):
         method = "v' >= 0" if not seams else f"v' >= 0 on {len(pieces)} pieces, no downward jump at their seams"
         return _proved("non_decreasing", statement, method, answers)
-    pairs = falsify.rising_pairs(_hints(answers))
+    pairs = falsify.rising_pairs(_hints(answers, seams, settings))
     witness = falsify.find_witness(v, Z, falsify.decrease, pairs, settings, deadline)
     if witness is None:
         return _undecided("non_decreasing", statement, _tried(answers))
@@ -75,7 +75,7 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
     if all(answer.status is Status.PROVED for answer in answers):
         method = "v'' <= 0" if not inside else "v'' <= 0 between the seams; continuous, with falling slope, at them"
         return _proved("concave_in_gains", statement, method, answers)
-    triples = falsify.midpoint_triples(_hints(answers))
+    triples = falsify.midpoint_triples(_hints(answers, inside, settings))
     witness = falsify.find_witness(v, Z, falsify.sag, triples, settings, deadline)
     if witness is None:
         return _undecided("concave_in_gains", statement, _tried(answers))
@@ -170,8 +170,11 @@ def _same_everywhere(expression: Expr) -> bool:
     return not expression.has(sympy.Piecewise) and identically_zero(expression)
 
 
-def _hints(answers: Sequence[Answer]) -> list[Rational]:
-    return [answer.hint[Z] for answer in answers if answer.hint and Z in answer.hint]
+def _hints(answers: Sequence[Answer], seams: Sequence[Seam], settings: Mapping[Symbol, Expr]) -> list[Rational]:
+    """Return places where a counterexample may be near: solutions of relaxed systems, and the seams."""
+    solutions = [answer.hint[Z] for answer in answers if answer.hint and Z in answer.hint]
+    corners = [seam.at.subs(dict(settings)) for seam in seams]
+    return [*solutions, *(corner for corner in corners if corner.is_Rational)]
 
 
 def _tried(answers: Sequence[Answer]) -> str:

@@ -84,6 +84,8 @@ def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> dict[str, Expr]:
     for label in LABELS if loss.needs_labels else ("example",):
         first = label == "desirable"
         batches = [[first, not first], [first, first], [first, not first, first]]
+        if _run(loss, batches[0], hyperparameters).tolist() != _run(loss, batches[0], hyperparameters).tolist():
+            raise loss.error("two runs on the same input differ; a loss that draws or remembers cannot be checked")
         seen = [_term_of_first(loss, _run(loss, labels, hyperparameters), len(labels)) for labels in batches]
         for one, other in pairwise(seen):
             if one != other and expanded(one - other) != 0:
@@ -102,7 +104,17 @@ def _term_of_first(loss: Loss, losses: Array, batch: int) -> Expr:
     others = {argument_symbol(name, i) for name in loss.arguments for i in range(1, batch) if name != "kl"}
     if others & term.free_symbols:
         raise loss.error("the loss of one example depends on the others of its batch; not analysed yet")
-    return term
+    return _reattached(term)
+
+
+def _reattached(term: Expr) -> Expr:
+    """Return the term without a detach around what does not depend on theta anyway (kl comes detached)."""
+
+    def bare(value: Expr) -> Expr:
+        free = not any(symbol.name.startswith("policy_") for symbol in value.free_symbols)
+        return value if free else detach(value)
+
+    return term.replace(detach, bare)
 
 
 def _own_entry(loss: Loss, losses: Array) -> Expr:

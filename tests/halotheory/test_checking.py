@@ -1,0 +1,242 @@
+"""The verdicts: every built-in, a zoo of losses with known answers, and the record that `--json` prints."""
+
+import json
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import sympy
+import torch
+from halotheory.checking import check
+from halotheory.contract import load_loss
+from halotheory.errors import HaloTheoryError
+from halotheory.findings import Finding, Status
+from halotheory.shape import Z
+
+ZOO = Path(__file__).parent / "zoo.py"
+MY_LOSS = Path(__file__).parents[2] / "examples" / "my_loss.py"
+
+STRICT = [
+    "dpo_by_softplus",
+    "dpo_flipped",
+    "dpo_plus_reference",
+    "kto_mean",
+    "kto_by_masks",
+    "kto_by_signs",
+    "risk_neutral",
+    "arctangent",
+    "hyperbolic_tangent",
+    "clipped",
+    "jump_among_losses",
+]
+RELAXED = {
+    "kto_weighted": ["class_weights"],
+    "concave_both": ["mirrored_argument"],
+    "simpo": ["uniform_reference"],
+    "conservative_dpo": ["label_mixture"],
+}
+REFUTED = {
+    "no_reference_point": "reference_point",
+    "half_subtracted": "reference_point",
+    "two_value_functions": "single_value_function",
+    "constant": "non_constant",
+    "narrow_dip": "non_decreasing",
+    "jump_among_gains": "concave_in_gains",
+    "convex_among_gains": "concave_in_gains",
+    "squared": "non_decreasing",
+}
+OPEN = ["tempered_reference", "length_normalised", "detached_weight", "kahneman_tversky"]
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "holds_for"),
+    [
+        ("dpo", "halo", "every beta > 0"),
+        ("hinge", "halo", "every beta > 0"),
+        ("ipo", "not_halo", "every beta > 0"),
+        ("sft", "not_halo", "the loss as it is"),
+        (str(MY_LOSS), "halo", "every beta > 0, every loss_aversion > 0"),
+    ],
+)
+def test_built_ins_are_decided_for_every_positive_hyperparameter(name: str, word: str, holds_for: str) -> None:
+    verdict = check(name)
+    assert (verdict.verdict, verdict.holds_for) == (word, holds_for)
+    assert verdict.strict == (word == "halo")
+    assert not verdict.relaxations
+
+
+def test_kto_is_strict_with_equal_weights_and_needs_class_weights_otherwise() -> None:
+    equal = check("kto")
+    assert equal.verdict == "halo"
+    assert equal.strict
+    assert equal.holds_for.startswith("every beta > 0 with desirable_weight = 1, undesirable_weight = 1")
+    unequal = check("kto", settings={"desirable_weight": 1.33})
+    assert unequal.verdict == "halo"
+    assert not unequal.strict
+    assert unequal.relaxations == ["class_weights"]
+
+
+def test_kto_construction_is_the_papers() -> None:
+    construction = check("kto").construction
+    assert construction is not None
+    beta = sympy.Symbol("beta", positive=True)
+    v = sympy.sympify(construction.value_function, locals={"z": Z, "beta": beta})
+    assert sympy.simplify(v - 1 / (1 + sympy.exp(-beta * Z))) == 0
+    assert construction.implied_reward == "log_ratio"
+    assert construction.sign == "-1 for desirable, +1 for undesirable"
+    assert construction.constant == "1 for desirable, 0 for undesirable"
+
+
+def test_dpo_construction_is_the_papers() -> None:
+    construction = check("dpo").construction
+    assert construction is not None
+    v = sympy.sympify(construction.value_function, locals={"z": Z})
+    assert sympy.simplify(v - sympy.log(1 / (1 + sympy.exp(-Z)))) == 0
+    assert construction.normalizer == "beta"
+    assert construction.sign == "-1"
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_strict_halos_are_proved(name: str) -> None:
+    verdict = check(f"{ZOO}:{name}", timeout=30)
+    assert verdict.verdict == "halo"
+    assert verdict.strict
+    assert all(finding.status is Status.PROVED for finding in verdict.conditions)
+
+
+@pytest.mark.parametrize("name", RELAXED)
+def test_relaxed_halos_name_their_relaxation(name: str) -> None:
+    verdict = check(f"{ZOO}:{name}", timeout=30)
+    assert verdict.verdict == "halo"
+    assert not verdict.strict
+    assert list(verdict.relaxations) == RELAXED[name]
+    refused = check(f"{ZOO}:{name}", strict=True, timeout=30)
+    assert refused.verdict == "not_halo"
+
+
+@pytest.mark.parametrize("name", REFUTED)
+def test_losses_that_are_none_are_refuted_with_a_witness(name: str) -> None:
+    verdict = check(f"{ZOO}:{name}", timeout=30)
+    assert verdict.verdict == "not_halo"
+    guilty = [finding for finding in verdict.conditions if finding.status is Status.REFUTED]
+    assert REFUTED[name] in [finding.name for finding in guilty]
+    assert all(finding.witness for finding in guilty)
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_is_not_analysed_is_undecided(name: str) -> None:
+    assert check(f"{ZOO}:{name}", timeout=30).verdict == "undecided"
+
+
+def test_a_tempered_reference_is_refuted_strictly() -> None:
+    verdict = check(f"{ZOO}:tempered_reference", strict=True)
+    assert verdict.verdict == "not_halo"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("branches_on_data", "may not branch on its data"),
+        ("reads_an_entry", "turn it into a Python number"),
+        ("draws_like", "'rand_like' is random"),
+        ("draws", "draws random numbers"),
+        ("writes_in_place", "'mul_' writes in place"),
+        ("unsupported", "operation 'erf' is not supported"),
+        ("batch_mean", "depends on the others of its batch"),
+        ("raises", "raised ValueError: no such thing"),
+        ("wrong_shape", "return (2,) or a scalar"),
+        ("hides_its_gradient", "misreads this code"),
+        ("leaves_pytorch", "two runs on the same input differ"),
+    ],
+)
+def test_code_that_cannot_be_checked_is_named_with_its_line(name: str, message: str) -> None:
+    lines = ZOO.read_text().splitlines()
+    definition = next(i for i, line in enumerate(lines, 1) if line.startswith(f"def {name}("))
+    with pytest.raises(HaloTheoryError) as error:
+        check(f"{ZOO}:{name}")
+    assert message in str(error.value)
+    line = int(str(error.value).split("zoo.py:")[1].split(":")[0])
+    assert definition <= line <= definition + 4
+
+
+def test_a_branch_on_a_hyperparameter_is_taken_as_set() -> None:
+    straight = check(f"{ZOO}:branches_on_a_hyperparameter")
+    assert straight.verdict == "halo"
+    assert any("power: traced at 1" in note for note in straight.notes)
+    assert "power" not in straight.holds_for
+
+
+@pytest.mark.parametrize("loss", ["ipo", *(f"{ZOO}:{name}" for name in ("narrow_dip", "squared", "jump_among_gains"))])
+def test_witnesses_hold_when_the_real_code_is_run(loss: str) -> None:
+    """The points of a refutation, put into the loss itself: z is the log-ratio, the reference point 0."""
+    verdict = check(loss, timeout=30)
+    refuted = next(finding for finding in verdict.conditions if finding.status is Status.REFUTED)
+    at = _numbers(refuted, verdict.hyperparameters)
+    unit = 1 if "z = log_ratio - kl" in verdict.conditions[1].statement or loss == "ipo" else 0.1  # l = beta
+    values = [-_loss_at(loss, float(z) / unit) for z in at]
+    if refuted.name == "non_decreasing":
+        assert at[0] < at[1]
+        assert values[0] > values[1]
+    else:
+        assert at[1] * 2 == at[0] + at[2]
+        assert 2 * values[1] < values[0] + values[2]
+
+
+def _numbers(finding: Finding, hyperparameters: Mapping[str, float]) -> list[Fraction]:
+    assert finding.witness is not None
+    names = {name: sympy.Symbol(name) for name in hyperparameters}
+    points = [value for name, value in finding.witness.items() if name.startswith("z")]
+    settings = {names[name]: sympy.Rational(repr(value)) for name, value in hyperparameters.items()}
+    exact = [sympy.sympify(point, locals=names).subs(settings) for point in points]
+    return [Fraction(int(point.p), int(point.q)) for point in exact]
+
+
+def _loss_at(spec: str, z: float) -> float:
+    """Return the loss of one (desirable, or chosen) example whose log-ratio is z, all else at 0."""
+    loss = load_loss(spec)
+    tensors = {name: torch.zeros(1, dtype=torch.float64) for name in loss.arguments}
+    tensors["desirable"] = torch.tensor([True])
+    tensors[next(name for name in loss.arguments if name.startswith("policy_"))] += z
+    return float(loss(**tensors))
+
+
+def test_as_dict_is_the_documented_object() -> None:
+    printed = json.loads(json.dumps(check("kto").as_dict()))
+    assert list(printed) == [
+        "loss",
+        "verdict",
+        "strict",
+        "relaxations",
+        "hyperparameters",
+        "holds_for",
+        "construction",
+        "conditions",
+        "notes",
+        "seconds",
+    ]
+    assert printed["hyperparameters"] == {"beta": 0.1, "desirable_weight": 1.0, "undesirable_weight": 1.0}
+    assert [condition["name"] for condition in printed["conditions"]] == [
+        "log_ratio_only",
+        "reference_point",
+        "single_value_function",
+        "non_decreasing",
+        "concave_in_gains",
+        "non_constant",
+    ]
+    assert set(printed["conditions"][0]) == {"name", "status", "method", "statement", "witness"}
+    assert check("ipo").as_dict()["construction"] is None
+
+
+def test_no_time_left_is_undecided_and_not_refuted() -> None:
+    verdict = check(f"{ZOO}:narrow_dip", timeout=0.01)
+    assert verdict.verdict == "undecided"
+    assert any("--timeout" in note for note in verdict.notes)
+
+
+def test_a_python_function_can_be_checked() -> None:
+    def loss(policy_logps, reference_logps, desirable, kl, *, beta=1.0):
+        value = torch.sigmoid(beta * (policy_logps - reference_logps - kl))
+        return torch.where(desirable, 1 - value, value)
+
+    assert check(loss).verdict == "halo"

@@ -1,0 +1,235 @@
+"""Losses with known verdicts: from the literature, mutants of them, and code that cannot be checked."""
+
+import random
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _margin(pw: Tensor, pl: Tensor, rw: Tensor, rl: Tensor) -> Tensor:
+    return (pw - rw) - (pl - rl)
+
+
+# HALOs, strictly
+
+
+def dpo_by_softplus(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    return F.softplus(
+        -beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    )
+
+
+def dpo_flipped(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    return -F.logsigmoid(
+        -beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    )
+
+
+def dpo_plus_reference(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    margin = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -F.logsigmoid(beta * margin) + 0.3 * reference_chosen_logps
+
+
+def kto_mean(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl.detach())
+    return torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z)).mean()
+
+
+def kto_by_masks(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    value = torch.sigmoid(beta * (policy_logps - reference_logps.detach() - kl))
+    return torch.cat([1 - value[desirable], value[~desirable]])
+
+
+def kto_by_signs(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    sign = 2 * desirable.to(policy_logps.dtype) - 1
+    return 1 - torch.sigmoid(sign * beta * (policy_logps - reference_logps - kl))
+
+
+def risk_neutral(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    return torch.where(desirable, -z, z)
+
+
+def arctangent(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    value = torch.atan(beta * (policy_logps - reference_logps - kl))
+    return torch.where(desirable, -value, value)
+
+
+def hyperbolic_tangent(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    value = (beta * (policy_logps - reference_logps - kl)).tanh()
+    return torch.where(desirable, 1 - value, 1 + value)
+
+
+def clipped(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    value = (beta * (policy_logps - reference_logps - kl)).clamp(-10, 10)
+    return torch.where(desirable, -value, value)
+
+
+def jump_among_losses(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = policy_logps - reference_logps - kl
+    value = torch.where(z < -1, beta * z - 1, beta * z)
+    return torch.where(desirable, -value, value)
+
+
+# HALOs with a relaxation
+
+
+def kto_weighted(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    return torch.where(desirable, 1.5 * torch.sigmoid(-z), 0.5 * torch.sigmoid(z))
+
+
+def concave_both(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    return torch.where(desirable, -F.logsigmoid(z), -F.logsigmoid(-z))
+
+
+def simpo(policy_chosen_logps, policy_rejected_logps, *, beta=2.0, gamma=1.0):
+    return -F.logsigmoid(beta * (policy_chosen_logps - policy_rejected_logps) - gamma)
+
+
+def conservative_dpo(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.3, noise=0.1):
+    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -(1 - noise) * F.logsigmoid(h) - noise * F.logsigmoid(-h)
+
+
+# not HALOs
+
+
+def no_reference_point(policy_logps, reference_logps, desirable, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps)
+    return torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
+
+
+def half_subtracted(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - 0.5 * kl)
+    return torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
+
+
+def two_value_functions(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    return torch.where(desirable, torch.sigmoid(-z), F.softplus(z))
+
+
+def constant(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    return 0 * policy_logps + beta
+
+
+def narrow_dip(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = policy_logps - reference_logps - kl
+    value = torch.sigmoid(beta * z) - 0.01 * torch.relu(0.0005 - torch.abs(z - 37))
+    return torch.where(desirable, 1 - value, value)
+
+
+def jump_among_gains(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = policy_logps - reference_logps - kl
+    value = torch.where(z > 1, beta * z + 1, beta * z)
+    return torch.where(desirable, -value, value)
+
+
+def convex_among_gains(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    return torch.where(desirable, -torch.exp(z), torch.exp(z))
+
+
+def squared(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return (1 - h).square()
+
+
+# open: strictly no HALO, or outside what the checker analyses
+
+
+def tempered_reference(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    h = policy_chosen_logps - policy_rejected_logps - 0.9 * (reference_chosen_logps - reference_rejected_logps)
+    return -F.logsigmoid(beta * h)
+
+
+def length_normalised(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, chosen_lengths, rejected_lengths, *, beta=0.1):
+    chosen = (policy_chosen_logps - reference_chosen_logps) / chosen_lengths
+    rejected = (policy_rejected_logps - reference_rejected_logps) / rejected_lengths
+    return -F.logsigmoid(beta * (chosen - rejected))
+
+
+def detached_weight(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    with torch.no_grad():
+        weight = torch.sigmoid(policy_logps)
+    return weight * torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
+
+
+def kahneman_tversky(policy_logps, reference_logps, desirable, kl, *, aversion=2.25, alpha=0.88):
+    z = policy_logps - reference_logps - kl
+    value = torch.where(z >= 0, z.abs() ** alpha, -aversion * z.abs() ** alpha)
+    return torch.where(desirable, -value, value)
+
+
+# code that cannot be checked
+
+
+def branches_on_data(policy_logps, reference_logps):
+    difference = policy_logps - reference_logps
+    if difference.mean() > 0:
+        return difference
+    return -difference
+
+
+def reads_an_entry(policy_logps):
+    return policy_logps * float(policy_logps[0])
+
+
+def draws_like(policy_logps):
+    return policy_logps + torch.rand_like(policy_logps)
+
+
+def draws(policy_logps):
+    return policy_logps + torch.rand(len(policy_logps))
+
+
+def writes_in_place(policy_logps, *, beta=0.1):
+    policy_logps.mul_(beta)
+    return policy_logps
+
+
+def unsupported(policy_logps):
+    return torch.erf(policy_logps)
+
+
+def batch_mean(policy_logps, reference_logps):
+    rewards = policy_logps - reference_logps
+    return rewards - rewards.mean()
+
+
+def raises(policy_logps):
+    raise ValueError("no such thing")
+
+
+def wrong_shape(policy_logps):
+    return torch.stack([policy_logps, policy_logps])
+
+
+class _Hidden(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, *gradients):
+        return gradients[0] * 5
+
+
+def hides_its_gradient(policy_logps):
+    return _Hidden.apply(policy_logps)
+
+
+def leaves_pytorch(policy_logps):
+    return policy_logps * random.random()
+
+
+def branches_on_a_hyperparameter(policy_logps, reference_logps, desirable, kl, *, beta=0.1, power=1.0):
+    z = policy_logps - reference_logps - kl
+    if power > 1:
+        z = z * z.abs()
+    value = torch.tanh(beta * z)
+    return torch.where(desirable, -value, value)
