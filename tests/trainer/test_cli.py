@@ -1,0 +1,207 @@
+"""The command line: what it says, and one clear line for each thing that a user can get wrong."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.conftest import Ended
+from tests.trainer.tiny import make_model, read_metrics, write_jsonl
+
+ALIGN = ("align", "--model", "model", "--data", "thumbs.jsonl", "--output", "out")
+
+
+@pytest.mark.parametrize("command", ["align", "sft", "sample"])
+def test_help_has_an_example_and_the_defaults(trainer: Callable[..., Ended], command: str) -> None:
+    ended = trainer(command, "--help")
+    assert ended.status == 0
+    assert f"Example: trainer {command} --" in ended.stdout
+    assert "--seed" in ended.stdout
+
+
+def test_help_imports_nothing_heavy_and_is_fast() -> None:
+    program = (
+        "import sys, time; from trainer.cli import main; sys.argv = ['trainer', '--help']; assert main() == 0; "
+        "print([name for name in ('torch', 'transformers', 'accelerate', 'datasets', 'numpy') if name in sys.modules]); "
+        "print(time.process_time())"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules, seconds = told.stdout.splitlines()[-2:]
+    assert modules == "[]"
+    assert float(seconds) < 0.5
+
+
+def test_a_run_leaves_the_folder_of_the_design(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    ended = trainer(*ALIGN, "--loss", "kto", "--set", "beta=0.5", "--max-steps", "2", "--batch-size", "8")
+    assert (ended.status, ended.stdout) == (0, "out/model\n")
+    out = workplace / "out"
+    assert {"config.yaml", "metrics.jsonl", "data_report.json", "model"} <= {path.name for path in out.iterdir()}
+    files = {path.name for path in (out / "model").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= files
+    assert not [name for name in files if name.endswith((".bin", ".pt", ".pkl"))]
+    card = (out / "model" / "README.md").read_text()
+    assert "# model, trained with kto" in card
+    assert "| `beta` | 0.5 |" in card
+    assert "| `learning_rate` | 5e-06 |" in card
+    assert "24 of 24 rows used" in card
+    report = json.loads((out / "data_report.json").read_text())
+    assert (report["rows"], report["desirable"], report["undesirable"]) == (24, 12, 12)
+    assert report["hyperparameters"] == {"beta": 0.5, "desirable_weight": 1.0, "undesirable_weight": 1.0}
+    assert [line["step"] for line in read_metrics(out)] == [1, 2]
+
+
+def test_the_trained_model_loads_generates_and_trains_on(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    sft = ("sft", "--data", "pairs.jsonl", "--epochs", "1")
+    assert trainer(*sft, "--model", "model", "--output", "a").status == 0
+    assert "pairs made into 24 completions: the chosen" in trainer(
+        *sft, "--model", "a/model", "--output", "b"
+    ).stderr
+    words = ("--data", "thumbs.jsonl", "--output", "s.jsonl", "--max-new-tokens", "4")
+    assert trainer("sample", "--model", "b/model", *words).status == 0
+    assert len((workplace / "s.jsonl").read_text().splitlines()) == 24
+
+
+def test_sft_is_align_with_the_loss_sft(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    from tests.trainer.tiny import same_weights
+
+    rest = ("--model", "model", "--data", "thumbs.jsonl", "--max-steps", "2")
+    assert trainer("sft", *rest, "--output", "a").status == 0
+    assert trainer("align", "--loss", "sft", *rest, "--output", "b").status == 0
+    assert same_weights(workplace / "a" / "model", workplace / "b" / "model")
+
+
+def test_a_recipe_gives_what_the_command_line_does_not(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    (workplace / "recipe.yaml").write_text(
+        "loss: kto\nmodel: model\ndata: thumbs.jsonl\nlearning_rate: 1e-4\nmax_steps: 1\nhyperparameters: {beta: 0.7}\n"
+    )
+    assert trainer("align", "--config", "recipe.yaml", "--output", "out", "--max-steps", "2").status == 0
+    lines = read_metrics(workplace / "out")
+    assert (len(lines), max(line["learning_rate"] for line in lines)) == (2, 1e-4)
+    assert "beta: 0.7" in (workplace / "out" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(("words", "rate"), [(("--loss", "dpo", "--data", "pairs.jsonl"), 5e-7), ((), 5e-6)])
+def test_the_default_learning_rate_is_the_papers(
+    workplace: Path, trainer: Callable[..., Ended], words: tuple[str, ...], rate: float
+) -> None:
+    assert trainer(*ALIGN, *words, "--max-steps", "1").status == 0
+    assert read_metrics(workplace / "out")[0]["learning_rate"] == rate
+
+
+def test_imbalance_is_told_and_balance_sets_the_weights(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    """Four desirable and sixteen undesirable: 4:3 asks for lambda_D = 16/4 * 4/3."""
+    rows = [{"prompt": f"{n}=", "completion": f"{n}", "label": n % 5 == 0} for n in range(20)]
+    write_jsonl(workplace / "thumbs.jsonl", rows)
+    told = trainer(*ALIGN, "--max-steps", "1")
+    assert "4 desirable, 16 undesirable" in told.stderr
+    assert "consider --set desirable_weight=5.333" in told.stderr
+    assert read_metrics(workplace / "out")[0]["loss"] == 0.5
+    assert trainer(*ALIGN, "--max-steps", "1", "--balance", "--output", "balanced").status == 0
+    loss = read_metrics(workplace / "balanced")[0]["loss"]
+    assert loss == pytest.approx((4 * 5.333 + 16) / 20 / 2, rel=1e-4)
+    given = trainer(*ALIGN, "--max-steps", "1", "--set", "desirable_weight=1.0", "--output", "given")
+    assert "imbalanced" not in given.stderr
+
+
+def test_no_microbatch_of_one_is_formed_for_the_last_row(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    """Nine rows in steps of four: the ninth joins the second step."""
+    write_jsonl(workplace / "thumbs.jsonl", [{"prompt": f"{n}=", "completion": "a", "label": n % 2 == 0} for n in range(9)])
+    assert trainer(*ALIGN, "--batch-size", "4", "--micro-batch-size", "2").status == 0
+    assert [line["examples"] for line in read_metrics(workplace / "out")] == [4, 9]
+
+
+GOOD = '{"prompt": "a", "completion": "b", "label": true}\n'
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOD * 6 + '{"prompt": "a", \n', "bad.jsonl:7: malformed JSON"),
+        (GOOD + '{"prompt": "a", "completion": "b"}\n', "bad.jsonl:2: no column 'label'"),
+        ('{"prompt": "a", "output": "b", "label": true}\n', "bad.jsonl:1: no column 'completion'"),
+        (GOOD + GOOD.replace("true", "1"), "bad.jsonl:2: label is 1 (int); write true or false"),
+        (GOOD + GOOD.replace('"b"', "NaN"), "bad.jsonl:2: completion is NaN; expected text"),
+        (GOOD.replace('"b"', '" "'), "bad.jsonl:1: none of the 1 rows can be used: 1 dropped: empty completion"),
+        (GOOD, "bad.jsonl:1: the only example, and kto estimates its reference point"),
+        ("\n", "bad.jsonl: holds no rows"),
+        (
+            '{"prompt": [{"role": "user", "content": "a"}], "completion": "b", "label": true}\n',
+            "bad.jsonl:1: the prompt is a conversation and the tokenizer has no chat template; give one with --chat-t",
+        ),
+    ],
+)
+def test_bad_data_is_one_line_and_leaves_nothing_behind(
+    workplace: Path, trainer: Callable[..., Ended], content: str, message: str
+) -> None:
+    (workplace / "bad.jsonl").write_text(content)
+    ended = trainer(*ALIGN, "--data", "bad.jsonl")
+    assert ended.status == 2
+    assert ended.stderr.startswith(f"error: {message}")
+    assert len(ended.stderr.splitlines()) == 1
+    assert ended.stdout == ""
+    assert not (workplace / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--data", "none.jsonl"), "none.jsonl: no such file"),
+        (("--model", "./none"), "--model ./none: no such folder"),
+        (("--model", "."), "--model .: the folder holds no config.json"),
+        (("--reference-model", "./none"), "--reference-model ./none: no such folder"),
+        (("--loss", "kot"), "unknown loss 'kot'; did you mean 'kto'?"),
+        (("--loss", "broken.py"), "broken.py:2: syntax error"),
+        (("--loss", "words.py"), "words.py:1: unknown argument 'policy_logp'; did you mean 'policy_logps'?"),
+        (("--loss", "token.py"), "token.py:1: loss() is a token-level loss, and these are not trained yet"),
+        (("--loss", "dpo"), "thumbs.jsonl:1: dpo learns from pairs {prompt, chosen, rejected}"),
+        (("--set", "beta"), "--set beta: expected name=number"),
+        (("--set", "gamma=1"), "no hyperparameter 'gamma'"),
+        (("--micro-batch-size", "1"), "--micro-batch-size 1: kto estimates its reference point from the other"),
+        (("--batch-size", "1"), "--batch-size 1: kto estimates its reference point"),
+        (("--max-length", "65"), "--max-length 65: model knows 64 positions"),
+        (("--learning-rate", "-1"), "--learning-rate -1.0: must be > 0"),
+        (("--schedule", "none"), "--schedule none: expected constant, linear, cosine"),
+        (("--chat-template", "none.jinja"), "--chat-template none.jinja: cannot be read"),
+        (("--config", "none.yaml"), "none.yaml: cannot be read"),
+        (("--config", "recipe.yaml"), "recipe.yaml:1: unknown key 'batchsize'; did you mean 'batch_size'?"),
+        (("--loss", "sft", "--balance"), "--balance: sft has no hyperparameters"),
+        (("--balance", "--set", "desirable_weight=2"), "--balance: sets desirable_weight and undesirable_weight"),
+        (("--output", "thumbs.jsonl"), "thumbs.jsonl"),
+        (("--no-such-option",), "No such option"),
+    ],
+)
+def test_bad_usage_is_one_line_and_leaves_nothing_behind(
+    workplace: Path, trainer: Callable[..., Ended], words: tuple[str, ...], message: str
+) -> None:
+    (workplace / "broken.py").write_text("def loss(policy_logps):\n    return (\n")
+    (workplace / "words.py").write_text("def loss(policy_logp):\n    return policy_logp\n")
+    (workplace / "token.py").write_text("def loss(policy_token_logps, mask):\n    return -policy_token_logps\n")
+    (workplace / "recipe.yaml").write_text("batchsize: 3\n")
+    before = {path for path in workplace.rglob("*") if "__pycache__" not in path.parts}
+    ended = trainer(*ALIGN, *words)
+    assert ended.status == 2
+    assert message in ended.stderr.splitlines()[-1]
+    assert ended.stderr.splitlines()[-1].startswith("error: ")
+    assert {path for path in workplace.rglob("*") if "__pycache__" not in path.parts} == before
+
+
+def test_a_tokenizer_of_another_model_is_noticed(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    make_model(vocabulary=10).save_pretrained("model")
+    ended = trainer(*ALIGN)
+    assert ended.status == 2
+    assert "the tokenizer gives token" in ended.stderr
+    assert "the model has 10 tokens" in ended.stderr
+
+
+def test_pickled_weights_are_refused(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    import torch
+
+    torch.save(make_model().state_dict(), workplace / "model" / "pytorch_model.bin")
+    (workplace / "model" / "model.safetensors").unlink()
+    ended = trainer(*ALIGN)
+    assert ended.status == 2
+    assert "--model model: cannot be loaded" in ended.stderr
+    assert len([line for line in ended.stderr.splitlines() if line.startswith("error")]) == 1

@@ -1,0 +1,178 @@
+"""Samples: what they say, and that a batch is always the same."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from halotheory.contract import load_loss
+from tests.trainer.conftest import Ended
+from tests.trainer.tiny import make_model, make_tokenizer, write_jsonl
+from trainer import sample as sampling
+from trainer.codec import Codec, Limits
+from trainer.config import SampleConfig
+from trainer.data import read_rows
+from trainer.sample import sample
+from trainer.tokens import tokenize
+
+PROMPTS = [{"prompt": prompt, "id": at} for at, prompt in enumerate(["1+1=", "a", "what is 12+34?", "bc", "=="])]
+
+
+def config(**values: Any) -> SampleConfig:
+    return SampleConfig(**{"model": "model", "data": "p.jsonl", "output": "s.jsonl", "max_new_tokens": 6, **values})
+
+
+@pytest.fixture
+def prompts(workplace: Path) -> Path:
+    model = make_model()
+    model.lm_head.weight.data[2] = 0.15  # EOS comes now and then
+    model.save_pretrained("model")
+    return write_jsonl(workplace / "p.jsonl", PROMPTS)
+
+
+def lines(path: str = "s.jsonl") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.usefixtures("prompts")
+def test_every_row_comes_k_times_with_its_columns() -> None:
+    sample(config(samples=3, batch_size=6))
+    assert [(line["id"], line["sample"]) for line in lines()] == [(at, k) for at in range(5) for k in range(3)]
+    assert all(set(line) == {"prompt", "id", "completion", "sample", "finished"} for line in lines())
+    assert len({line["completion"] for line in lines()}) > 5
+    assert {line["finished"] for line in lines()} == {True, False}
+
+
+@pytest.mark.usefixtures("prompts")
+def test_greedy_samples_are_the_most_likely_tokens_whatever_the_padding() -> None:
+    """Against a loop without batches, padding or cache."""
+    sample(config(temperature=0, batch_size=3))
+    model, tokenizer = make_model(), make_tokenizer()
+    model.lm_head.weight.data[2] = 0.15
+    for line in lines():
+        ids = tokenizer(line["prompt"])["input_ids"]
+        start = len(ids)
+        while len(ids) < start + 6 and ids[-1] != 2:
+            with torch.no_grad():
+                ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+        assert line["finished"] == (ids[-1] == 2)
+        assert line["completion"] == tokenizer.decode([token for token in ids[start:] if token != 2])
+
+
+@pytest.mark.usefixtures("prompts")
+def test_a_sample_as_training_data_is_the_tokens_that_were_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[list[int], bool]] = []
+    real = sampling.generate
+
+    def spied(*words: Any, **named: Any) -> Any:
+        seen.extend(sampled := real(*words, **named))
+        return sampled
+
+    monkeypatch.setattr(sampling, "generate", spied)
+    sample(config(samples=4))
+    said = [(one, line["completion"].strip()) for one, line in zip(seen, lines(), strict=True)]
+    codec = Codec(tokenizer=make_tokenizer(), bos=(1,), stops=(2,))
+    table, _ = tokenize(read_rows("s.jsonl"), load_loss("sft"), codec, Limits(total=64), source="s.jsonl")
+    kept = [ids for (ids, _), text in said if text]
+    assert len(kept) == len(table) > 10
+    for at, ids in enumerate(kept):
+        start, length = int(table.completion_start[at, 0]), int(table.completion_length[at, 0])
+        assert table.tokens[start : start + length].tolist() == [*ids, 2]
+
+
+@pytest.mark.usefixtures("prompts")
+def test_conversations_are_sampled_through_the_template(workplace: Path) -> None:
+    make_tokenizer(chat=True).save_pretrained("model")
+    write_jsonl(workplace / "p.jsonl", [{"prompt": [{"role": "user", "content": "hi"}]}])
+    sample(config(temperature=0))
+    (chat,) = lines()
+    write_jsonl(workplace / "p.jsonl", [{"prompt": "<|user>hi\n<|assistant>"}])
+    make_tokenizer(bos=False).save_pretrained("model")
+    sample(config(temperature=0, output="text.jsonl"))
+    assert chat["prompt"] == [{"role": "user", "content": "hi"}]
+    assert chat["completion"] == lines("text.jsonl")[0]["completion"]
+
+
+@pytest.mark.usefixtures("prompts")
+def test_an_interrupted_run_continues_with_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    sample(config(samples=2, batch_size=4, output="whole.jsonl"))
+    real, calls = sampling.generate, []
+
+    def interrupted(*words: Any, **named: Any) -> Any:
+        calls.append(named["batch"])
+        if calls == [0, 1]:
+            raise KeyboardInterrupt
+        return real(*words, **named)
+
+    monkeypatch.setattr(sampling, "generate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sample(config(samples=2, batch_size=4))
+    assert not Path("s.jsonl").exists()
+    with Path("s.jsonl.partial").open("a") as file:
+        file.write('{"prompt": "a line cut sh')
+    sample(config(samples=2, batch_size=4))
+    assert calls == [0, 1, 1, 2]
+    assert lines() == lines("whole.jsonl")
+    assert not Path("s.jsonl.partial").exists()
+
+
+@pytest.mark.usefixtures("prompts")
+def test_the_seed_decides_and_temperature_and_top_p_narrow() -> None:
+    def texts(output: str, **values: Any) -> list[str]:
+        sample(config(samples=4, output=output, **values))
+        return [line["completion"] for line in lines(output)]
+
+    assert texts("a.jsonl", seed=1) == texts("b.jsonl", seed=1) != texts("c.jsonl", seed=2)
+    sample(config(temperature=0, output="greedy.jsonl"))
+    greedy = [line["completion"] for line in lines("greedy.jsonl") for _ in range(4)]
+    assert texts("cold.jsonl", temperature=1e-4) == greedy
+    assert texts("narrow.jsonl", top_p=1e-6) == greedy
+
+
+@pytest.mark.usefixtures("prompts")
+def test_a_finished_file_is_left_alone_and_another_configuration_refused(trainer: Callable[..., Ended]) -> None:
+    words = ("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl", "--max-new-tokens", "2")
+    assert trainer(*words).stdout == "s.jsonl\n"
+    before = Path("s.jsonl").stat().st_mtime_ns
+    assert "these samples are finished" in trainer(*words).stderr
+    assert Path("s.jsonl").stat().st_mtime_ns == before
+    ended = trainer(*words, "--seed", "1")
+    assert (ended.status, "seed changed" in ended.stderr) == (2, True)
+    assert trainer(*words, "--seed", "1", "--overwrite").status == 0
+
+
+@pytest.mark.usefixtures("prompts")
+def test_a_prompt_longer_than_the_context_loses_its_beginning(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_jsonl(workplace / "p.jsonl", [{"prompt": "a" * 100 + "1+1="}, {"prompt": "a" * 57}])
+    sample(config(temperature=0))
+    assert "1 of 2 prompts lost their beginning" in capsys.readouterr().err
+    write_jsonl(workplace / "p.jsonl", [{"prompt": "a" * 53 + "1+1="}])
+    sample(config(temperature=0, output="short.jsonl"))
+    assert lines()[0]["completion"] == lines("short.jsonl")[0]["completion"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "message"),
+    [
+        ([{"promt": "a"}], (), "p.jsonl:1: no column 'prompt'; is it 'promt'?"),
+        ([{"prompt": 3}], (), "p.jsonl:1: prompt is 3 (int)"),
+        ([], (), "p.jsonl: holds no rows"),
+        (PROMPTS, ("--max-new-tokens", "64"), "--max-new-tokens 64: model knows 64 positions"),
+        (PROMPTS, ("--model", "none/at/all"), "--model none/at/all: no such folder"),
+        (PROMPTS, ("--output", "p.jsonl"), "p.jsonl: exists, and is of no run"),
+    ],
+)
+def test_bad_input(
+    prompts: Path, trainer: Callable[..., Ended], rows: list[Any], words: tuple[str, ...], message: str
+) -> None:
+    write_jsonl(prompts, rows)
+    ended = trainer("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl", *words)
+    assert ended.status == 2
+    assert message in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert not Path("s.jsonl").exists()
