@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import sympy
 import torch
+
 from halotheory.checking import check
 from halotheory.contract import load_loss
 from halotheory.errors import HaloTheoryError

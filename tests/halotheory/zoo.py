@@ -3,7 +3,7 @@
 import random
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
@@ -14,19 +14,25 @@ def _margin(pw: Tensor, pl: Tensor, rw: Tensor, rl: Tensor) -> Tensor:
 # HALOs, strictly
 
 
-def dpo_by_softplus(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+def dpo_by_softplus(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
     return F.softplus(
         -beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
     )
 
 
-def dpo_flipped(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+def dpo_flipped(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
     return -F.logsigmoid(
         -beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
     )
 
 
-def dpo_plus_reference(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+def dpo_plus_reference(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
     margin = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
     return -F.logsigmoid(beta * margin) + 0.3 * reference_chosen_logps
 
@@ -89,7 +95,9 @@ def simpo(policy_chosen_logps, policy_rejected_logps, *, beta=2.0, gamma=1.0):
     return -F.logsigmoid(beta * (policy_chosen_logps - policy_rejected_logps) - gamma)
 
 
-def conservative_dpo(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.3, noise=0.1):
+def conservative_dpo(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.3, noise=0.1
+):
     h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
     return -(1 - noise) * F.logsigmoid(h) - noise * F.logsigmoid(-h)
 
@@ -141,12 +149,23 @@ def squared(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, 
 # open: strictly no HALO, or outside what the checker analyses
 
 
-def tempered_reference(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+def tempered_reference(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
     h = policy_chosen_logps - policy_rejected_logps - 0.9 * (reference_chosen_logps - reference_rejected_logps)
     return -F.logsigmoid(beta * h)
 
 
-def length_normalised(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, chosen_lengths, rejected_lengths, *, beta=0.1):
+def length_normalised(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+    chosen_lengths,
+    rejected_lengths,
+    *,
+    beta=0.1,
+):
     chosen = (policy_chosen_logps - reference_chosen_logps) / chosen_lengths
     rejected = (policy_rejected_logps - reference_rejected_logps) / rejected_lengths
     return -F.logsigmoid(beta * (chosen - rejected))

@@ -1,0 +1,148 @@
+"""The loss-file contract: what loads, and what is refused with a line and a remedy."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from halotheory.contract import load_loss, loss_of, parse_settings
+from halotheory.errors import HaloTheoryError
+
+GOOD = """
+import torch
+
+def _helper(x):
+    return torch.sigmoid(x)
+
+def loss(policy_logps, reference_logps, desirable, kl, *, beta=0.1, power: int = 2):
+    return _helper(beta * (policy_logps - reference_logps - kl)) ** power
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "my_loss.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_with_one_public_function(tmp_path: Path) -> None:
+    loss = load_loss(str(written(tmp_path, GOOD)), {"beta": 0.5})
+    assert loss.name == "my_loss.py:loss"
+    assert loss.kind == "unpaired"
+    assert loss.arguments == ("policy_logps", "reference_logps", "desirable", "kl")
+    assert loss.hyperparameters == {"beta": 0.5, "power": 2.0}
+    assert loss.needs_reference
+    assert loss.needs_kl
+    assert loss.needs_labels
+
+
+def test_a_function_by_name_and_an_edit_in_between(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "def one(policy_logps):\n    return policy_logps\n\ndef two(policy_logps):\n    return -policy_logps\n",
+    )
+    x = torch.tensor([1.0])
+    assert load_loss(f"{path}:two")(policy_logps=x).item() == -1
+    path.write_text("def two(policy_logps):\n    return 5 * policy_logps\n")
+    assert load_loss(f"{path}:two")(policy_logps=x).item() == 5
+
+
+def test_a_loss_gets_only_what_it_names() -> None:
+    seen = {}
+
+    def loss(policy_logps, *, scale=2.0):
+        seen.update(locals())
+        return scale * policy_logps
+
+    x = torch.zeros(3)
+    loss_of(loss)(policy_logps=x, reference_logps=x, desirable=x > 0, kl=x.mean(), lengths=x)
+    assert set(seen) == {"policy_logps", "scale", "seen"}
+    assert not loss_of(loss).needs_reference
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("def loss(policy_logp, *, beta=0.1):\n    return policy_logp", 1, "did you mean 'policy_logps'?"),
+        (
+            "def loss(\n    policy_logps,\n    reference_logp,\n):\n    return policy_logps",
+            3,
+            "unknown argument 'reference_logp'",
+        ),
+        ("def loss(policy_logps):\n    return (policy_logps", 2, "syntax error"),
+        ("import nonexistent_module_for_this_test\n", 1, "ModuleNotFoundError"),
+        ("x = 1\ny = 1 / 0\n", 2, "ZeroDivisionError"),
+        ("raise SystemExit(3)\n", 1, "SystemExit"),
+        ("def loss(policy_logps, policy_chosen_logps):\n    return policy_logps", 1, "mixes paired and unpaired"),
+        ("def loss(policy_logps, *, beta):\n    return policy_logps", 1, "has no default"),
+        ("def loss(policy_logps, *, beta='x'):\n    return policy_logps", 1, "the default 'x'"),
+        ("def loss(policy_logps, *, flag=True):\n    return policy_logps", 1, "the default True"),
+        ("def loss(policy_logps, *, kl=0.0):\n    return policy_logps", 1, "is an argument, not a hyperparameter"),
+        ("def loss(policy_logps, **kwargs):\n    return policy_logps", 1, "hides what the loss needs"),
+        ("def loss(reference_logps):\n    return reference_logps", 1, "takes no log-probability of the policy"),
+        ("def loss(desirable):\n    return desirable", 1, "takes no log-probability of the policy"),
+    ],
+)
+def test_broken_files_are_named_with_their_line(tmp_path: Path, text: str, line: int, message: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(HaloTheoryError) as error:
+        load_loss(str(path))
+    assert f"my_loss.py:{line}: " in str(error.value)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("ktoo", "did you mean 'kto'?"),
+        ("nowhere.py", "nowhere.py: no such file"),
+        ("{file}:los", "did you mean 'loss'?"),
+        ("notes.txt", "give the path of a .py file"),
+    ],
+)
+def test_specs_that_name_nothing(tmp_path: Path, spec: str, message: str) -> None:
+    path = written(tmp_path, GOOD)
+    with pytest.raises(HaloTheoryError, match=message.replace("?", r"\?")):
+        load_loss(spec.format(file=path))
+
+
+def test_several_functions_need_a_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "def one(policy_logps): ...\ndef two(policy_logps): ...\n")
+    with pytest.raises(HaloTheoryError, match="there are: one, two"):
+        load_loss(str(path))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return [1.0]", "returned list"),
+        ("return policy_logps[:2]", r"returned shape \(2,\) for a batch of 3"),
+        ("return policy_logps.no_such_method()", "raised AttributeError"),
+    ],
+)
+def test_what_a_loss_returns_is_checked(tmp_path: Path, body: str, message: str) -> None:
+    loss = load_loss(str(written(tmp_path, f"def loss(policy_logps):\n    {body}\n")))
+    with pytest.raises(HaloTheoryError, match=message) as error:
+        loss(policy_logps=torch.zeros(3))
+    assert "my_loss.py:" in str(error.value)
+
+
+def test_settings() -> None:
+    assert parse_settings(["beta=1e-2", "desirable_weight = 4/3".replace("4/3", "1.5")]) == {
+        "beta": 0.01,
+        "desirable_weight": 1.5,
+    }
+
+
+@pytest.mark.parametrize("word", ["beta", "beta=", "=1", "beta=high"])
+def test_settings_that_are_none(word: str) -> None:
+    with pytest.raises(HaloTheoryError, match="expected name=number"):
+        parse_settings([word])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"bet": 1.0}, "did you mean 'beta'"), ({"beta": float("nan")}, "not finite")]
+)
+def test_settings_that_a_loss_refuses(settings: dict[str, float], message: str) -> None:
+    with pytest.raises(HaloTheoryError, match=message):
+        load_loss("dpo", settings)
