@@ -99,7 +99,9 @@ def _merged(path: Path, sources: list[Path]) -> dict[str, Any]:
 def _load(path: Path, sources: list[Path]) -> dict[str, Any]:
     import yaml
 
-    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    fastest: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+    class Loader(fastest):
         """A safe loader that notes functions instead of importing them."""
 
     def note_function(loader: Any, node: Any) -> str:

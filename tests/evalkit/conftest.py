@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,10 @@ SAYS = [
 
 def _prompts() -> list[str]:
     """Return text like that of the benchmarks, so that the tokens of their prompts are few."""
-    tasks = Path(importlib.util.find_spec("lm_eval").submodule_search_locations[0]) / "tasks"
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    assert spec.origin is not None
+    tasks = Path(spec.origin).parent / "tasks"
     return [path.read_text(encoding="utf-8") for path in sorted((tasks / "bbh/cot_fewshot").glob("[!_]*.yaml"))]
 
 
@@ -31,7 +35,7 @@ def _make_model(folder: Path, seed: int, *, places: int = 8192, chat_template: s
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     words = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=alphabet, show_progress=False)
     byte_pairs.train_from_iterator(_prompts(), words)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=byte_pairs, pad_token="<pad>", eos_token="</s>")
+    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=byte_pairs, pad_token="<pad>", eos_token="</s>")
     tokenizer.add_tokens(SAYS)
     tokenizer.chat_template = chat_template
     end, said = tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(SAYS)

@@ -58,7 +58,7 @@ def test_a_group_of_lm_eval_is_a_benchmark_with_its_tasks_as_subsets(model: Path
 @pytest.mark.usefixtures("index")
 def test_a_task_without_a_score_per_item_is_refused(model: Path, task: Path, tmp_path: Path) -> None:
     task.write_text(task.read_text().replace("aggregation: mean", "aggregation: median"))
-    with pytest.raises(EvalkitError, match="arithmetic: no metric that is a mean over items.* has exact_match"):
+    with pytest.raises(EvalkitError, match=r"arithmetic: no metric that is a mean over items.* has exact_match"):
         run(str(model), ["arithmetic"], tmp_path / "run")
 
 

@@ -25,7 +25,7 @@ def bare_lm_eval(model: Path, data: Path, folder: Path, limit: int) -> dict[str,
     import lm_eval
     from lm_eval.tasks import TaskManager
 
-    tasks = Path(lm_eval.__file__).parent / "tasks"
+    tasks = Path(str(lm_eval.__file__)).parent / "tasks"
     local: dict[Path, dict[str, Path]] = {tasks / "gsm8k/gsm8k-cot.yaml": {"test": data / "gsm8k/test.jsonl"}}
     for path in (tasks / "bbh/cot_fewshot").glob("[!_]*.yaml"):
         local[path] = {"test": data / f"bbh/{path.stem}.jsonl"}
@@ -183,8 +183,9 @@ def test_another_setting_in_the_same_folder_is_refused(
 ) -> None:
     run(str(model), [str(task)], tmp_path / "run", limit=2)
     before = (tmp_path / "run" / "results.json").read_bytes()
+    settings: dict[str, Any] = {"limit": 2} | change
     with pytest.raises(EvalkitError, match=named):
-        run(str(model), [str(task)], tmp_path / "run", **({"limit": 2} | change))
+        run(str(model), [str(task)], tmp_path / "run", **settings)
     assert (tmp_path / "run" / "results.json").read_bytes() == before
 
 
