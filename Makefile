@@ -34,7 +34,7 @@ docs: $(READY)
 	@echo "docs/_build/html/index.html"
 
 bench: $(READY)
-	$(BIN)/python -m pytest tests/benchmarks --benchmarks -s
+	$(BIN)/python tests/benchmarks/command_line.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

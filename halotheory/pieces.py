@@ -147,7 +147,7 @@ def _positions(points: Sequence[Expr], z: Symbol, deadline: Deadline) -> Iterato
             yield {point: (rank > 2 * i + 1) - (rank < 2 * i + 1) for i, point in enumerate(ordered)}
         return
     for sides in product((-1, 0, 1), repeat=len(points)):
-        here = dict(zip(points, sides, strict=True))
+        here: dict[Expr, int] = dict(zip(points, sides, strict=True))
         if _possible([_compare(z, point, side) for point, side in here.items()], z, deadline):
             yield here
 
