@@ -201,7 +201,8 @@ def _indexed_subtask(name: str, task: "Task", *, single: bool) -> Subtask:
 
 def _cannot_build(what: str, error: Exception) -> EvalkitError:
     text = " ".join(str(error).split())
-    return EvalkitError(f"{what}: lm-eval cannot build the task: {type(error).__name__}: {text}")
+    hint = "; without a network, give the data with --data-dir" if isinstance(error, ConnectionError) else ""
+    return EvalkitError(f"{what}: lm-eval cannot build the task: {type(error).__name__}: {text}{hint}")
 
 
 def _lm_eval_tasks() -> Path:

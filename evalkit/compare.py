@@ -46,7 +46,7 @@ class Compared:
     @property
     def significant(self) -> bool:
         """Whether the adjusted p-value is below 1 - level."""
-        return self.p_adjusted < 1 - self.paired.level
+        return self.p_adjusted < round(1 - self.paired.level, 12)
 
 
 @dataclass(frozen=True, kw_only=True)

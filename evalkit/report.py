@@ -65,7 +65,7 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
     _print_table(
         stream,
         "Paired differences",
-        ("benchmark", "run - baseline", "difference", f"{percent} interval", "wins:losses", "p", "p (Holm)", ""),
+        ("benchmark", "run - baseline", "difference", f"{percent} interval", "w:l", "p", "p (Holm)"),
         [
             (
                 one.benchmark,
@@ -74,14 +74,14 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
                 _interval(one.paired.interval, signed=True),
                 f"{one.paired.wins}:{one.paired.losses}",
                 _p(one.paired.p_value),
-                _p(one.p_adjusted),
-                "significant" if one.significant else "",
+                _p(one.p_adjusted) + (" *" if one.significant else ""),
             )
             for one in comparison.compared
         ],
     )
     methods = sorted({f"{one.paired.test} test, {one.paired.interval_method} interval" for one in comparison.compared})
     print(f"{'; '.join(methods)}; Holm's adjustment over {family} comparison{'s'[: family > 1]}.", file=stream)
+    print(f"w:l: items won and lost; *: significant at {1 - comparison.level:.4g} after adjustment.", file=stream)
     for caveat in comparison.caveats:
         print(f"note: {caveat}", file=stream)
 
@@ -97,12 +97,14 @@ def print_results(results: Mapping[str, Any], stream: TextIO) -> None:
 def _print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a rich table on a terminal, else columns with two spaces between them."""
     if stream.isatty():
+        from rich.box import SIMPLE_HEAD
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left")
+        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for column in header:
-            table.add_column(column, overflow="fold")
+            foldable = column in {"run", "run - baseline", "method"}
+            table.add_column(column, overflow="fold", no_wrap=not foldable)
         for row in rows:
             table.add_row(*row)
         Console(file=stream, markup=False).print(table)

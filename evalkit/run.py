@@ -18,7 +18,7 @@ from evalkit.results import benchmark_results
 from evalkit.run_folder import (
     clear_run,
     finish_run,
-    is_run,
+    is_finished,
     read_config,
     read_part,
     read_results,
@@ -41,6 +41,7 @@ class _Plan:
     benchmarks: list[Benchmark]
     config: dict[str, Any]
     output: Path
+    overwrite: bool
 
 
 def run(
@@ -86,8 +87,11 @@ def run(
         if Path(model).expanduser().is_dir() and all(benchmark.local for benchmark in found):
             stack.enter_context(offline())
         settings = {"limit": limit, "seed": seed, "chat_template": chat_template, "backend": backend}
-        plan = _plan(model, found, Path(output), folder, settings | {"batch_size": batch_size})
-        finished = _open_folder(plan, overwrite=overwrite)
+        config = _config(model, found, folder, settings | {"batch_size": batch_size})
+        plan = _Plan(
+            folder=model_folder(model), benchmarks=found, config=config, output=Path(output), overwrite=overwrite
+        )
+        finished = _finished_before(plan)
         progress = stack.enter_context(Progress(show=show_progress))
         if finished is not None:
             progress.say(f"{plan.output}: finished before; these are its results (--overwrite evaluates again)")
@@ -104,16 +108,16 @@ def _check_settings(*, backend: str, limit: int | None, batch_size: int | str) -
         raise EvalkitError(f"--batch-size {batch_size}: must be a number of at least 1, or auto")
 
 
-def _plan(
-    model: str, benchmarks: list[Benchmark], output: Path, data_dir: Path | None, settings: Mapping[str, Any]
-) -> _Plan:
-    folder = model_folder(model)
+def _config(
+    model: str, benchmarks: list[Benchmark], data_dir: Path | None, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what config.yaml holds: the settings, and a hash of everything that they name."""
     device, dtype = device_and_dtype()
-    config = {
+    return {
         "evalkit": evalkit.__version__,
         "lm_eval": version("lm_eval"),
         "model": model,
-        "model_fingerprint": fingerprint(folder),
+        "model_fingerprint": fingerprint(model_folder(model)),
         "benchmarks": [benchmark.name for benchmark in benchmarks],
         "data_dir": str(data_dir) if data_dir is not None else None,
         **settings,
@@ -123,35 +127,32 @@ def _plan(
             _part_name(benchmark, subtask): subtask.digest for benchmark in benchmarks for subtask in benchmark.subtasks
         },
     }
-    return _Plan(folder=folder, benchmarks=benchmarks, config=config, output=output)
 
 
-def _open_folder(plan: _Plan, *, overwrite: bool) -> dict[str, Any] | None:
-    """Make the run folder ready, and return the results if this run is finished there.
+def _finished_before(plan: _Plan) -> dict[str, Any] | None:
+    """Return the results that the run folder holds if this very run is finished there.
 
     Raises:
-        EvalkitError: it holds a run with other settings, or other files.
+        EvalkitError: the folder holds a run with other settings, or other files.
     """
-    output, config = plan.output, plan.config
+    output, stored = plan.output, read_config(plan.output)
     if output.exists() and not output.is_dir():
         raise EvalkitError(f"{output}: a file; give a folder as --output")
-    if output.is_dir() and any(output.iterdir()) and not is_run(output):
-        raise EvalkitError(f"{output}: not empty, and not a run; use another --output")
-    if overwrite:
-        clear_run(output)
-    stored = read_config(output)
-    if stored is not None:
-        keys = [key for key in {**config, **stored} if key not in _NOT_COMPARED]
-        changed = [_change(key, stored.get(key), config.get(key)) for key in keys if stored.get(key) != config.get(key)]
-        if changed:
-            raise EvalkitError(
-                f"{output}: holds a run with other settings: {'; '.join(changed)}; use another --output, or --overwrite"
-            )
-        finished = read_results(output)
-        if finished is not None:
-            return finished
-    start_run(output, config)
-    return None
+    if stored is None:
+        if output.is_dir() and any(output.iterdir()):
+            raise EvalkitError(f"{output}: not empty, and not a run; use another --output")
+        return None
+    changed = _changes(stored, plan.config)
+    if changed and not plan.overwrite:
+        raise EvalkitError(
+            f"{output}: holds a run with other settings: {'; '.join(changed)}; use another --output, or --overwrite"
+        )
+    return None if plan.overwrite else read_results(output)
+
+
+def _changes(stored: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    keys = [key for key in {**config, **stored} if key not in _NOT_COMPARED]
+    return [_change(key, stored.get(key), config.get(key)) for key in keys if stored.get(key) != config.get(key)]
 
 
 def _change(key: str, before: Any, now: Any) -> str:
@@ -165,12 +166,16 @@ def _change(key: str, before: Any, now: Any) -> str:
 def _evaluate(plan: _Plan, progress: Progress, warnings: list[str]) -> dict[str, Any]:
     """Score every subtask that is not on disk yet, then write the run's results."""
     subtasks = [(benchmark, subtask) for benchmark in plan.benchmarks for subtask in benchmark.subtasks]
-    parts = {_part_name(*pair): read_part(plan.output, _part_name(*pair)) for pair in subtasks}
+    fresh = plan.overwrite and not _unfinished_before(plan)
+    parts = {_part_name(*pair): None if fresh else read_part(plan.output, _part_name(*pair)) for pair in subtasks}
     missing = [pair for pair in subtasks if parts[_part_name(*pair)] is None]
     _announce(plan, progress, missing, {name: part for name, part in parts.items() if part is not None})
     if missing:
         settings = {key: plan.config[key] for key in ("batch_size", "chat_template")}
         model = load_model(plan.folder, **settings)
+        if fresh:
+            clear_run(plan.output)
+        start_run(plan.output, plan.config)
         for benchmark, subtask in missing:
             part = _score_part(model, plan, benchmark, subtask, progress, warnings)
             parts[_part_name(benchmark, subtask)] = part
@@ -180,6 +185,12 @@ def _evaluate(plan: _Plan, progress: Progress, warnings: list[str]) -> dict[str,
     for warning in results["warnings"]:
         progress.say(f"warning: {warning}")
     return results
+
+
+def _unfinished_before(plan: _Plan) -> bool:
+    """Return whether the folder holds an unfinished run with the same settings: even --overwrite goes on with it."""
+    stored = read_config(plan.output)
+    return stored is not None and not _changes(stored, plan.config) and not is_finished(plan.output)
 
 
 def _announce(

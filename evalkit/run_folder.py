@@ -116,9 +116,9 @@ def read_config(path: Path) -> dict[str, Any] | None:
     return config
 
 
-def is_run(path: Path) -> bool:
-    """Return whether a folder holds a run, finished or not."""
-    return (path / CONFIG).is_file()
+def is_finished(path: Path) -> bool:
+    """Return whether a folder holds the results of a run."""
+    return (path / RESULTS).is_file()
 
 
 def start_run(path: Path, config: Mapping[str, Any]) -> None:

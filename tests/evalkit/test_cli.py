@@ -138,6 +138,7 @@ def test_a_bad_run_is_one_line(
     known = {"model": model, "task": task, "data": made_up_data, "empty": empty, "broken": broken}
     assert evalkit("run", *words.format(**known).split(), "--output", tmp_path / "run") == 2
     check_one_line(capsys, message)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

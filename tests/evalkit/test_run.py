@@ -252,6 +252,24 @@ def test_a_model_without_room_for_the_answer_is_refused(make_model: ModelMaker, 
         run(str(short), [str(task)], tmp_path / "run")
 
 
+def test_overwriting_keeps_the_old_run_until_the_new_one_has_begun(
+    model: Path, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import evalkit.run
+
+    def broken(*arguments: object, **settings: object) -> None:
+        raise EvalkitError("the model cannot be loaded")
+
+    before = run(str(model), [str(task)], tmp_path / "run", limit=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(evalkit.run, "load_model", broken)
+        with pytest.raises(EvalkitError, match="cannot be loaded"):
+            run(str(model), [str(task)], tmp_path / "run", limit=3, overwrite=True)
+    assert run(str(model), [str(task)], tmp_path / "run", limit=2) == before
+    assert run(str(model), [str(task)], tmp_path / "run", limit=3, overwrite=True)["limit"] == 3
+    assert len(read_rows(tmp_path / "run")) == 3
+
+
 def test_a_run_leaves_a_foreign_folder_alone(model: Path, task: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
