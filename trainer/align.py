@@ -4,6 +4,7 @@ import copy
 import hashlib
 import inspect
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
         raise loss.error("is a token-level loss, and these are not trained yet; take a paired or an unpaired one")
     config = replace(config, learning_rate=config.learning_rate or _default_rate(loss))
     output = Path(config.output)
-    accelerator = Accelerator(mixed_precision="no")
+    accelerator = make_accelerator()
     tell = say if accelerator.is_main_process else _silent
     if is_finished(output, config, overwrite):
         tell(f"{output}: this run is finished; its model is {output / 'model'}")
@@ -79,6 +80,22 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     return output / "model"
+
+
+def make_accelerator() -> Accelerator:
+    """Return which process this is, on a GPU where there is one.
+
+    Raises:
+        TrainerError: a launcher started several processes, and no backend connects them.
+    """
+    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise TrainerError(
+            f"the launcher started {started} processes and {accelerator.num_processes} are connected; "
+            "set ACCELERATE_USE_CPU=true to connect them on the CPU, or start one"
+        )
+    return accelerator
 
 
 def _default_rate(loss: Loss) -> float:

@@ -56,9 +56,7 @@ def test_a_run_leaves_the_folder_of_the_design(workplace: Path, trainer: Callabl
 def test_the_trained_model_loads_generates_and_trains_on(workplace: Path, trainer: Callable[..., Ended]) -> None:
     sft = ("sft", "--data", "pairs.jsonl", "--epochs", "1")
     assert trainer(*sft, "--model", "model", "--output", "a").status == 0
-    assert "pairs made into 24 completions: the chosen" in trainer(
-        *sft, "--model", "a/model", "--output", "b"
-    ).stderr
+    assert "pairs made into 24 completions: the chosen" in trainer(*sft, "--model", "a/model", "--output", "b").stderr
     words = ("--data", "thumbs.jsonl", "--output", "s.jsonl", "--max-new-tokens", "4")
     assert trainer("sample", "--model", "b/model", *words).status == 0
     assert len((workplace / "s.jsonl").read_text().splitlines()) == 24
@@ -108,7 +106,9 @@ def test_imbalance_is_told_and_balance_sets_the_weights(workplace: Path, trainer
 
 def test_no_microbatch_of_one_is_formed_for_the_last_row(workplace: Path, trainer: Callable[..., Ended]) -> None:
     """Nine rows in steps of four: the ninth joins the second step."""
-    write_jsonl(workplace / "thumbs.jsonl", [{"prompt": f"{n}=", "completion": "a", "label": n % 2 == 0} for n in range(9)])
+    write_jsonl(
+        workplace / "thumbs.jsonl", [{"prompt": f"{n}=", "completion": "a", "label": n % 2 == 0} for n in range(9)]
+    )
     assert trainer(*ALIGN, "--batch-size", "4", "--micro-batch-size", "2").status == 0
     assert [line["examples"] for line in read_metrics(workplace / "out")] == [4, 9]
 

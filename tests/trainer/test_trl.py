@@ -90,6 +90,8 @@ def test_kto_is_trls(workplace: Path, weights: tuple[float, float]) -> None:
 
 
 def test_dpo_is_trls(workplace: Path) -> None:
-    training = prepared(loss="dpo", data="pairs.jsonl", hyperparameters={"beta": 0.3}, batch_size=12, micro_batch_size=12)
+    training = prepared(
+        loss="dpo", data="pairs.jsonl", hyperparameters={"beta": 0.3}, batch_size=12, micro_batch_size=12
+    )
     dataset = rows("pairs.jsonl", training, backwards=False)
     assert_same(ours(training), theirs(trl.DPOTrainer, trl.DPOConfig, dataset, beta=0.3))
