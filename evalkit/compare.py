@@ -93,23 +93,14 @@ def compare(
     Raises:
         EvalkitError: a folder that is no finished run, or runs of different items or metrics.
     """
-    paths = [Path(run) for run in runs]
-    if baseline is not None and Path(baseline).resolve() not in [path.resolve() for path in paths]:
-        paths.insert(0, Path(baseline))
-    if len({path.resolve() for path in paths}) != len(paths):
-        raise EvalkitError("a run is named twice; name each run once")
-    if len(paths) < 2:
-        raise EvalkitError("a comparison needs two runs; name another")
     if not 0 < level < 1:
         raise EvalkitError(f"--level {level}: must lie between 0 and 1, such as 0.95")
-    first = 0 if baseline is None else [path.resolve() for path in paths].index(Path(baseline).resolve())
-    loaded = dict(zip(_names(paths), [read_run(path) for path in paths], strict=True))
-    names = list(loaded)
+    loaded, against_all = _load(runs, baseline)
     chosen = _chosen_benchmarks(loaded, benchmarks, allow_partial=allow_partial)
     pairs = (
-        [(later, earlier) for earlier, later in itertools.combinations(names, 2)]
+        [(later, earlier) for earlier, later in itertools.combinations(loaded, 2)]
         if all_pairs
-        else [(name, names[first]) for name in names if name != names[first]]
+        else [(name, against_all) for name in loaded if name != against_all]
     )
     unadjusted = [
         _compare_two(loaded, run, against, benchmark, level=level, allow_partial=allow_partial)
@@ -121,7 +112,7 @@ def compare(
         raise EvalkitError("the runs have no benchmark in common; there is nothing to compare")
     adjusted = holm([one.paired.p_value for one in unadjusted])
     return Comparison(
-        baseline=None if all_pairs else names[first],
+        baseline=None if all_pairs else against_all,
         level=level,
         scores=tuple(
             Score(run=name, benchmark=benchmark, estimate=_estimate(run.items[benchmark], level))
@@ -132,6 +123,22 @@ def compare(
         compared=tuple(replace(one, p_adjusted=float(p)) for one, p in zip(unadjusted, adjusted, strict=True)),
         caveats=tuple(_caveats(loaded, chosen, unadjusted)),
     )
+
+
+def _load(runs: Sequence[Path | str], baseline: Path | str | None) -> tuple[dict[str, Run], str]:
+    """Return the runs by name, and the name of the baseline."""
+    paths = [Path(run) for run in runs]
+    resolved = [path.resolve() for path in paths]
+    if baseline is not None and Path(baseline).resolve() not in resolved:
+        paths.insert(0, Path(baseline))
+        resolved.insert(0, Path(baseline).resolve())
+    if len(set(resolved)) != len(paths):
+        raise EvalkitError("a run is named twice; name each run once")
+    if len(paths) < 2:
+        raise EvalkitError("a comparison needs two runs; name another")
+    names = _names(paths)
+    first = 0 if baseline is None else resolved.index(Path(baseline).resolve())
+    return dict(zip(names, [read_run(path) for path in paths], strict=True)), names[first]
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -212,6 +219,9 @@ def _caveats(runs: Mapping[str, Run], benchmarks: Sequence[str], compared: Seque
                 f"{one.paired.n} items."
             )
     for benchmark in benchmarks:
+        without = [name for name, run in runs.items() if benchmark not in run.items]
+        if without:
+            caveats.append(f"{benchmark}: not in {', '.join(without)}; no comparison with it there.")
         if not all(item.higher_is_better for run in runs.values() for item in run.items.get(benchmark, ())):
             caveats.append(f"{benchmark}: a lower score is better; a negative difference is an improvement.")
     return caveats

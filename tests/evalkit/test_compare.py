@@ -75,7 +75,9 @@ def test_a_benchmark_of_one_run_alone_is_refused_unless_left_out(make_run: RunMa
     with pytest.raises(EvalkitError, match="has no benchmark 'two'"):
         compare([a, b])
     assert [one.benchmark for one in compare([a, b], benchmarks=["one"]).compared] == ["one"]
-    assert [one.benchmark for one in compare([a, b], allow_partial=True).compared] == ["one"]
+    partial = compare([a, b], allow_partial=True)
+    assert [one.benchmark for one in partial.compared] == ["one"]
+    assert "two: not in b; no comparison with it there." in partial.caveats
 
 
 def test_runs_with_nothing_in_common_are_refused_even_in_part(make_run: RunMaker) -> None:
