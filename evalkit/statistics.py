@@ -328,7 +328,8 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 def _t_interval(values: NDArray[np.float64], level: float) -> Interval | None:
     from scipy.stats import sem, t
 
-    if len(values) < 2 or np.ptp(values) == 0:
+    # what is left of equal differences after rounding is no spread, and neither is one too small to square
+    if len(values) < 2 or np.ptp(values) <= 1e-12 * np.abs(values).max() or not sem(values):
         return None
     low, high = t.interval(level, len(values) - 1, loc=values.mean(), scale=sem(values))
     return float(low), float(high)

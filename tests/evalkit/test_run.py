@@ -224,13 +224,16 @@ def test_repeated_items_keep_apart(model: Path, task: Path, tmp_path: Path) -> N
 
 
 def test_the_chat_template_is_used_and_recorded(
-    make_model: ModelMaker, task: Path, tmp_path: Path, model: Path
+    make_model: ModelMaker, task: Path, made_up_data: Path, tmp_path: Path, model: Path
 ) -> None:
     template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
     chatty = make_model(tmp_path / "chatty", seed=0, chat_template=template)
     run(str(chatty), [str(task)], tmp_path / "run", limit=1, chat_template=True)
     assert read_rows(tmp_path / "run")[0]["prompt"] == "<user>0 is<assistant>"
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["chat_template"] is True
+    run(str(chatty), ["gsm8k"], tmp_path / "gsm8k", data_dir=made_up_data, limit=1, chat_template=True)
+    prompt = read_rows(tmp_path / "gsm8k")[0]["prompt"]
+    assert (prompt.count("<user>"), prompt.count("<assistant>")) == (9, 9)  # eight examples, each a turn
     with pytest.raises(EvalkitError, match="no chat template"):
         run(str(model), [str(task)], tmp_path / "other", limit=1, chat_template=True)
 

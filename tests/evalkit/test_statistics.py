@@ -23,7 +23,7 @@ from evalkit.statistics import (
 )
 
 pairs = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
-graded = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=2, max_size=40)
+graded = st.lists(st.integers(0, 1000).map(lambda thousandths: thousandths / 1000), min_size=2, max_size=40)
 
 
 def both(items: list[tuple[bool, bool]]) -> tuple[list[float], list[float]]:
@@ -217,6 +217,9 @@ def test_scores_without_spread_have_no_interval_instead_of_one_of_no_width() -> 
     assert estimate([0.5]).interval is None
     ties = paired_t([0.0, 0.0, 0.0])
     assert (ties.interval, ties.p_value, ties.test) == (None, 1.0, "sign-flip")
+    assert paired_t([0.0, 1e-300]).interval is None
+    rounded = paired_difference([0.3, 0.4, 0.9], [0.2, 0.3, 0.8])  # 0.1 each, but for rounding
+    assert (rounded.interval, rounded.p_value) == (None, 0.25)
     constant = paired_t([0.25] * 6)
     assert (constant.interval, constant.p_value, constant.difference) == (None, 2.0**-5, 0.25)
 
