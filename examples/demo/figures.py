@@ -16,7 +16,6 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.edgecolor": "0.4",
     "axes.linewidth": 0.8,
-    "legend.frameon": False,
 }
 
 Lines = Sequence[Mapping[str, Any]]
@@ -48,22 +47,21 @@ def _rewards(loss: str, lines: Lines, limits: tuple[float, float]) -> str:
     axes.set_title(loss, loc="left", fontsize=11, fontweight="bold", color=COLOURS[loss])
     axes.set_xlabel("step")
     axes.set_ylabel("reward  log π/π$_{ref}$  (nats)")
-    axes.legend(loc="lower left", fontsize=9)
+    axes.legend(loc="lower left", fontsize=9, frameon=False)
     return _svg(figure)
 
 
 def kl_figure(metrics: Mapping[str, Lines]) -> str:
     """Return the estimate of the reference point by step: as the losses get it, and before its clamp at 0."""
     figure, axes = _axes((3.4, 2.7))
-    for run, lines in metrics.items():
-        if not any("kl" in line for line in lines):
-            continue
-        axes.plot(*_series(lines, "kl_raw"), ":", color=COLOURS[run], linewidth=1.4, label=f"{run}, before the clamp")
-        axes.plot(*_series(lines, "kl"), "-", color=COLOURS[run], linewidth=1.8, label=f"{run}, as used")
+    estimated = {run: lines for run, lines in metrics.items() if any("kl" in line for line in lines)}
+    for width, (run, lines) in zip((3.2, 1.6), estimated.items(), strict=False):  # where they coincide, both are seen
+        axes.plot(*_series(lines, "kl_raw"), ":", color=COLOURS[run], linewidth=width, label=f"{run}, unclamped")
+        axes.plot(*_series(lines, "kl"), "-", color=COLOURS[run], linewidth=width, label=f"{run}, as used")
     axes.set_title("reference point", loc="left", fontsize=11, fontweight="bold")
     axes.set_xlabel("step")
     axes.set_ylabel("estimate of KL(π ‖ π$_{ref}$)  (nats)")
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="lower left", fontsize=8, frameon=False)
     return _svg(figure)
 
 

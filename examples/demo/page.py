@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from commands import Finished, read_record
 from figures import kl_figure, rewards_figure, scores_figure, sft_figure
+from task import answer_in
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 HERE = Path(__file__).resolve().parent
 LOSSES = ("kto", "dpo", "my_loss")
-SHOWN_ITEMS = 4
+SHOWN_DEMONSTRATIONS, SHOWN_ITEMS = 6, 4
 PACKAGES = ("halotheory", "torch", "transformers", "accelerate", "lm_eval", "scipy", "sympy", "z3-solver")
 
 Row = Mapping[str, Any]
@@ -28,6 +32,15 @@ class Feedback:
     down: int
     pairs: int
     prompts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration:
+    """A solution to imitate, and whether it is right."""
+
+    prompt: str
+    text: str
+    right: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +70,7 @@ class Story:
         careful_share: of the demonstrators, those who carry.
         never_carries_scores: share of the held-out problems that a solver who never carries gets right.
         demonstrations: how many.
-        examples: a careful and a careless demonstration.
+        examples: the first of them.
         verdicts: what `halotheory check --json` printed, by loss.
         values_svg: the picture that `halotheory plot` drew.
         feedback: counts.
@@ -73,7 +86,7 @@ class Story:
     careful_share: float
     never_carries_scores: float
     demonstrations: int
-    examples: Sequence[Row]
+    examples: Sequence[Demonstration]
     verdicts: Mapping[str, Row]
     values_svg: str
     feedback: Feedback
@@ -99,7 +112,7 @@ def read_story(output: Path) -> Story:
         careful_share=about["careful_share"],
         never_carries_scores=about["never_carries_scores"],
         demonstrations=len(demonstrations),
-        examples=demonstrations[:6],
+        examples=[_demonstration(row) for row in demonstrations[:SHOWN_DEMONSTRATIONS]],
         verdicts={name: _read_json(output / f"verdicts/{name}.json") for name in LOSSES},
         values_svg=(output / "verdicts/values.svg").read_text(encoding="utf-8"),
         feedback=Feedback(
@@ -114,6 +127,13 @@ def read_story(output: Path) -> Story:
         regressions=lost[:1],
         commands=read_record(output / "commands.jsonl"),
         versions={"Python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+    )
+
+
+def _demonstration(row: Row) -> Demonstration:
+    total = sum(map(int, re.findall(r"[0-9]+", row["prompt"])))
+    return Demonstration(
+        prompt=row["prompt"], text=row["completion"].strip(), right=answer_in(row["completion"]) == total
     )
 
 
@@ -149,7 +169,7 @@ def render(story: Story) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"percent": percent, "points": points, "p": p_value, "signed_range": signed_range}
+    environment.filters |= FILTERS
     figures = {
         "values": inline(story.values_svg, "Implied value functions of the losses beside Kahneman and Tversky's"),
         "scores": inline(scores_figure(story.comparison["scores"]), "Accuracy of each model with its interval"),
@@ -181,6 +201,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}\u202f%"
 
 
+def whole_percent(share: float) -> str:
+    """Return `40 %` for 0.4."""
+    return f"{100 * share:.0f}\u202f%"
+
+
 def points(difference: float) -> str:
     """Return `+58.2` for 0.582, a difference in percentage points."""
     return f"{100 * difference:+.1f}".replace("-", "\N{MINUS SIGN}")
@@ -191,15 +216,25 @@ def signed_range(interval: Sequence[float]) -> str:
     return f"{points(interval[0])} to {points(interval[1])}"
 
 
-def p_value(p: float) -> str:
-    """Return a p-value as papers print it: two digits, or a power of ten."""
-    if p < 1e-300:
-        return "< 10\u207b\u00b3\u2070\u2070"
+def p_value(p: float) -> "Markup":
+    """Return a p-value as papers print it: three decimals, or a power of ten."""
+    from markupsafe import Markup
+
     if p >= 0.001:
-        return f"{p:.3f}"
+        return Markup(f"{p:.3f}")  # noqa: S704 (a number)
+    if p < 1e-300:
+        return Markup("&lt; 10<sup>−300</sup>")
     mantissa, exponent = f"{p:.1e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{mantissa} × 10{raised}"
+    return Markup("{}\u202f×\u202f10<sup>−{}</sup>").format(mantissa, -int(exponent))
+
+
+FILTERS = {
+    "percent": percent,
+    "whole_percent": whole_percent,
+    "points": points,
+    "signed_range": signed_range,
+    "p": p_value,
+}
 
 
 def _read_json(path: Path) -> Any:

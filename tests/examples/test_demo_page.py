@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from commands import Finished
-from page import Answer, Feedback, Item, Story, inline, p_value, render
+from page import Answer, Demonstration, Feedback, Item, Story, inline, p_value, render
 
 VERDICT = {
     "loss": "kto",
@@ -78,7 +78,7 @@ def story() -> Story:
         careful_share=0.4,
         never_carries_scores=0.3,
         demonstrations=2000,
-        examples=[{"prompt": "Ann has 1 <b>", "completion": " 1+1=2 #### 2"}],
+        examples=[Demonstration(prompt="Ann has 1 <b>", text="1+1=2 #### 2", right=True)],
         verdicts={"kto": VERDICT, "dpo": VERDICT, "my_loss": REFUTED},
         values_svg=SVG,
         feedback=Feedback(up=1300, down=700, pairs=400, prompts=500),
@@ -101,8 +101,9 @@ def story() -> Story:
 
 def test_the_page_tells_the_numbers(story: Story):
     html = render(story)
-    assert "2 of the 3 aligned models beat" in " ".join(html.split())
-    for shown in ("+50.0", "\N{MINUS SIGN}5.0", "1.0 × 10⁻⁹", "1,300 thumbs up", "65.0\u202f%", "60 : 4"):
+    assert "2 of the 3 aligned models beat the supervised one" in " ".join(html.split())
+    p_of_kto = "1.0\u202f×\u202f10<sup>−9</sup>"
+    for shown in ("+50.0", "−5.0", p_of_kto, "1,300 thumbs up", "65.0\u202f%", "60 : 4"):
         assert shown in html
     assert html.count("✓ significant") == 2
     assert html.count("✗ not a HALO") == 1
@@ -135,7 +136,13 @@ def test_an_inlined_picture_is_well_formed_scales_and_has_a_name():
 
 
 @pytest.mark.parametrize(
-    ("p", "shown"), [(0.0421, "0.042"), (1.0, "1.000"), (0.00012, "1.2 × 10⁻⁴"), (0.0, "< 10⁻³⁰⁰")]
+    ("p", "shown"),
+    [
+        (0.0421, "0.042"),
+        (1.0, "1.000"),
+        (0.00012, "1.2\u202f×\u202f10<sup>−4</sup>"),
+        (0.0, "&lt; 10<sup>−300</sup>"),
+    ],
 )
 def test_p_values_are_printed_as_in_papers(p: float, shown: str):
     assert p_value(p) == shown
