@@ -74,7 +74,7 @@ def train(training: Training, start: Position) -> None:
     config, accelerator, order = training.config, training.accelerator, training.order
     window, began = start.window, time.monotonic() - start.window.seconds
     bar = progress("step", training.steps, done=start.step, show=accelerator.is_main_process)
-    with _told_to_stop() as told, bar as report:
+    with told_to_stop() as told, bar as report:
         for step in range(start.step, training.steps):
             epoch, at = divmod(step, order.steps_per_epoch)
             microbatches = order.step(epoch, at)
@@ -203,7 +203,7 @@ def _save(training: Training, step: int, window: Window) -> None:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[list[int]]:
+def told_to_stop() -> Iterator[list[int]]:
     """Give a list that fills when SIGINT or SIGTERM arrives; a second SIGINT interrupts at once."""
     told: list[int] = []
 

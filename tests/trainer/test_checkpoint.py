@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from halotheory.command import run as run_command
 from tests.trainer.conftest import Ended
 from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, same_weights, thumbs, weights, write_jsonl
 from trainer import checkpoint
+from trainer.cli import app
+from trainer.errors import HaloTheoryError
+from trainer.loop import told_to_stop
 from trainer.metrics import Window
 
 WORDS = (
@@ -54,9 +58,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         kill_after("killed", 4)
         assert not (folder / "killed" / "model").exists()
-        process = start("whole")
-        process.communicate()
-        assert process.returncode == 0
+        assert run_command(app, HaloTheoryError, (*WORDS, "--output", "whole")) == 0
     return folder
 
 
@@ -92,19 +94,27 @@ def test_a_killed_run_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
     assert [line["step"] for line in read_metrics(killed)] == [3, 6, 9, 12, 15, 18, 20]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_told_to_stop_saves_and_continues(
-    killed: Path, runs: Path, trainer: Callable[..., Ended], number: signal.Signals
-) -> None:
+def test_a_run_told_to_stop_saves_and_continues(killed: Path, runs: Path, trainer: Callable[..., Ended]) -> None:
     process = start("out")
     wait_for(killed / "checkpoints" / "step-000008")
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "stopping after this step" in stderr
     assert stderr.splitlines()[-1].endswith("the same command continues from it")
     assert trainer(*WORDS, "--output", "out").status == 0
     assert_same_run(killed, runs / "whole")
+
+
+def test_the_first_interruption_waits_for_the_step_and_the_second_does_not() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with told_to_stop() as told:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+        assert told == [signal.SIGTERM, signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_changed_data_are_refused_by_a_run_in_progress(killed: Path, trainer: Callable[..., Ended]) -> None:

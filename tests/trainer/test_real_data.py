@@ -97,9 +97,9 @@ def test_the_loss_on_real_feedback_falls_over_six_epochs(
     name: str,
 ) -> None:
     with gzip.open(data_dir / "preference" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
-        (tmp_path / "part.jsonl").write_text("".join(line for line, _ in zip(file, range(48), strict=False)))
+        (tmp_path / "part.jsonl").write_text("".join(line for line, _ in zip(file, range(36), strict=False)))
     words = ("--model", str(folder), "--data", str(tmp_path / "part.jsonl"), "--output", str(tmp_path / "out"))
-    rest = ("--epochs", "6", "--batch-size", "16", "--learning-rate", "2e-3", "--schedule", "constant")
+    rest = ("--epochs", "6", "--batch-size", "12", "--learning-rate", "2e-3", "--schedule", "constant")
     assert trainer("align", "--loss", loss, *words, *rest).status == 0
     lines = read_metrics(tmp_path / "out")
     first, last = (sum(line["loss"] for line in part) / 3 for part in (lines[:3], lines[-3:]))
