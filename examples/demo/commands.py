@@ -51,10 +51,12 @@ def run_command(
     line = shlex.join(words) + (f" > {shlex.quote(str(stdout))}" if stdout else "")
     print(f"\n  $ {line}", flush=True)
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, process_group=0)
-    with _signals_passed_on(process):
+    with _signals_passed_on() as running:
+        process = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, process_group=0)
+        running.append(process)
         printed, _ = process.communicate()
-    if process.returncode == INTERRUPTED:
+    if process.returncode in {INTERRUPTED, -signal.SIGINT, -signal.SIGTERM}:
+        print("\nInterrupted; the same command goes on from here.", file=sys.stderr)
         raise KeyboardInterrupt
     if process.returncode not in accepted:
         raise DemoError(f"`{shlex.join(words[:2])} ...` ended with status {process.returncode}; its message is above")
@@ -77,16 +79,18 @@ def read_record(record: Path) -> list[Finished]:
 
 
 @contextmanager
-def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Hand each Ctrl-C on to the command, which lives in a group of its own and so gets it once."""
+def _signals_passed_on() -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """Give a list for the running command, which gets every Ctrl-C once: it lives in a process group of its own."""
+    running: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, frame: object) -> None:
-        if process.poll() is None:
-            os.killpg(process.pid, number)
+        for process in running:
+            if process.poll() is None:
+                os.killpg(process.pid, number)
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield running
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
