@@ -31,7 +31,7 @@ def load_model(name: str, *, option: str = "--model", dtype: torch.dtype = torch
     try:
         model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise TrainerError(f"{option} {name}: cannot be loaded: {_first_sentence(error)}") from error
+        raise _not_loaded(name, option, error) from error
     return model.eval()
 
 
@@ -78,7 +78,7 @@ def context_length(name: str) -> int | None:
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise TrainerError(f"--model {name}: cannot be loaded: {_first_sentence(error)}") from error
+        raise _not_loaded(name, "--model", error) from error
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
@@ -101,6 +101,11 @@ def _check_folder(name: str, option: str) -> None:
         raise TrainerError(f"{option} {name}: no such folder")
 
 
+def _not_loaded(name: str, option: str, error: Exception) -> TrainerError:
+    what = "cannot be loaded" if Path(name).exists() else "no such folder, and not loaded from the hub"
+    return TrainerError(f"{option} {name}: {what}: {_first_sentence(error)}")
+
+
 def _first_sentence(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split()).split(". ")[0]
     return text if len(text) <= 240 else text[:237] + "..."

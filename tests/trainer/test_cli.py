@@ -150,6 +150,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(
     [
         (("--data", "none.jsonl"), "none.jsonl: no such file"),
         (("--model", "./none"), "--model ./none: no such folder"),
+        (("--model", "nobody/none"), "--model nobody/none: no such folder, and not loaded from the hub: We couldn't"),
         (("--model", "."), "--model .: the folder holds no config.json"),
         (("--reference-model", "./none"), "--reference-model ./none: no such folder"),
         (("--loss", "kot"), "unknown loss 'kot'; did you mean 'kto'?"),
