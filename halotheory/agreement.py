@@ -45,7 +45,7 @@ def _batch(loss: Loss, label: str, scale: float, generator: torch.Generator) -> 
         elif "lengths" in name:
             tensors[name] = torch.ceil(1 + 50 * draw(_EXAMPLES))
         else:
-            tensors[name] = -20 - scale * draw(_EXAMPLES)
+            tensors[name] = -0.01 - scale * draw(_EXAMPLES)
     return tensors
 
 

@@ -19,6 +19,9 @@ from halotheory.pieces import tidy
 from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
 from halotheory.trace import Traced, trace
 
+_HALF = sympy.Rational(1, 2)
+_RATES = [sympy.Rational(n, 20) for n in (1, 2, 4, 5, 6, 8)]  # of flipped labels
+
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a check may take before what is open stays undecided."""
 
@@ -59,13 +62,18 @@ def check(
     except TimeoutError:
         outcome = _Outcome(word="undecided", notes=[f"no decision within the {timeout:g} s of --timeout"])
         holds_for = _as_set(values)
+    numbers = [f"{name} = {value}" for name, value in traced.hyperparameters.items() if not isinstance(value, Symbol)]
     relaxations = [*parts.relaxations, *outcome.relaxations] if outcome.word == "halo" else []
     notes = [*traced.notes, *outcome.notes]
     word = outcome.word
-    if strict and outcome.strictly_not:
-        word = "not_halo"
-    if strict and relaxations:
-        word, notes = "not_halo", [*notes, f"a HALO only with {', '.join(relaxations)}, which --strict refuses"]
+    if word == "halo" and chosen.needs_kl:
+        notes.append(
+            "in training kl is a clamped estimate from mismatched outputs: then with estimated_reference_point"
+        )
+    if strict and (relaxations or outcome.strictly_not):
+        word, holds_for = "not_halo", _as_set(values)
+        notes += [f"a HALO only with {', '.join(relaxations)}, which --strict refuses"] * bool(relaxations)
+    holds_for = ", ".join([holds_for, *numbers] if values or not numbers else numbers)
     return Verdict(
         loss=chosen.name,
         verdict=word,
@@ -123,16 +131,14 @@ def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadl
     if parts.shapes is None:
         return _without_shape(parts), _as_set(values)
     everywhere = _judge(parts.shapes, {}, values, deadline)
-    if everywhere.word != "undecided" and not everywhere.relaxations:
+    if everywhere.word == "not_halo":
+        everywhere = _mixture(parts.shapes, everywhere, {}, values, deadline)
+    if everywhere.word == "not_halo" or (everywhere.word == "halo" and not everywhere.relaxations):
         return everywhere, _every(values)
     outcome = _judge(parts.shapes, values, values, deadline)
-    if outcome.word != "halo":
-        for rate, clean in _unmixed(parts.shapes, values):
-            unmixed = _judge(clean, values, values, deadline)
-            if unmixed.word == "halo":
-                note = f"the expectation, over labels flipped at rate {values[rate]}, of a HALO with this v"
-                mixed = replace(unmixed, relaxations=["label_mixture", *unmixed.relaxations], notes=[note])
-                return mixed, _as_set(values)
+    if outcome.word == "not_halo":
+        outcome = _mixture(parts.shapes, outcome, values, values, deadline)
+        return outcome, _as_set(values)
     fixed = dict(values)
     for symbol in values:  # which of them may vary, the others kept as set, without changing the verdict?
         fewer = {other: value for other, value in fixed.items() if other != symbol}
@@ -148,24 +154,46 @@ def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadl
 
 def _without_shape(parts: Decomposition) -> _Outcome:
     """Return the verdict on a loss that is not a function of z."""
-    refuted = [finding.name for finding in parts.findings if finding.status is Status.REFUTED]
-    if refuted == ["log_ratio_only"]:
-        note = "no HALO strictly; whether it is one for a modified_reference or context is not analysed"
-        return _Outcome(word="undecided", strictly_not=True, notes=[note])
-    return _Outcome(word="not_halo" if refuted else "undecided")
+    refuted = any(finding.status is Status.REFUTED for finding in parts.findings)
+    if not refuted or parts.final:
+        return _Outcome(word="not_halo" if refuted else "undecided")
+    note = "no HALO strictly; whether one with a modified_reference, a generalised_link or a context is not analysed"
+    return _Outcome(word="undecided", strictly_not=True, notes=[note])
 
 
-def _unmixed(shapes: Mapping[str, Expr], values: Mapping[Symbol, Expr]) -> Iterator[tuple[Symbol, dict[str, Expr]]]:
-    """Yield losses whose expectation over labels flipped at a rate that the loss names is this loss."""
-    for rate, value in values.items():
-        if 0 < value < sympy.Rational(1, 2) and list(shapes) == ["example"]:
-            shape = shapes["example"]
-            clean = ((1 - rate) * shape - rate * shape.subs(Z, -Z)) / (1 - 2 * rate)
-            yield rate, {"example": sympy.expand(clean.subs(rate, value))}
+def _mixture(
+    shapes: Mapping[str, Expr],
+    strictly: _Outcome,
+    fixed: Mapping[Symbol, Expr],
+    values: Mapping[Symbol, Expr],
+    deadline: Deadline,
+) -> _Outcome:
+    """Return whether a paired loss that is no HALO strictly is the expectation of one over flipped labels.
+
+    With labels flipped at a rate e in (0, 1/2), loss(h) = (1 - e) clean(h) + e clean(-h), so that the clean loss is
+    the even part of the loss plus 1 / (1 - 2e) times its odd part. A few rates are tried; refuting the clean loss
+    for every positive factor in place of 1 / (1 - 2e) refutes every rate.
+    """
+    if list(shapes) != ["example"]:
+        return strictly
+    shape = shapes["example"]
+    even, odd = (sympy.expand((shape + side * shape.subs(Z, -Z)) / 2) for side in (1, -1))
+    for rate in dict.fromkeys([*(value for value in values.values() if value < _HALF), *_RATES]):
+        clean = sympy.expand(even + odd / (1 - 2 * rate))
+        found = _judge({"example": clean}, values, values, deadline)
+        if found.word == "halo":
+            note = f"the expectation, over labels flipped at rate {rate}, of a HALO with this v"
+            return replace(found, relaxations=["label_mixture", *found.relaxations], notes=[note])
+    factor = Symbol("factor", positive=True)
+    every = _judge({"example": even + factor * odd}, fixed, {**values, factor: sympy.Integer(2)}, deadline)
+    if every.word == "not_halo":
+        return strictly
+    note = "no HALO strictly; whether it is a label_mixture is open"
+    return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
 
 
 def _every(symbols: Sequence[Symbol] | Mapping[Symbol, Expr]) -> str:
-    return ", ".join(f"every {symbol} > 0" for symbol in symbols) or "the loss as it is (no hyperparameters)"
+    return ", ".join(f"every {symbol} > 0" for symbol in symbols) or "the loss as it is"
 
 
 def _as_set(values: Mapping[Symbol, Expr]) -> str:
@@ -178,6 +206,8 @@ def _judge(
     """Return what holds for every value of the hyperparameters that are not fixed."""
     shapes = {label: shape.subs(dict(fixed)) for label, shape in shapes.items()}
     free = {symbol: value for symbol, value in values.items() if symbol not in fixed}
+    context = {symbol for shape in shapes.values() for symbol in shape.free_symbols} - {Z, *free}
+    free |= dict.fromkeys(sorted(context, key=str), sympy.Integer(10))  # lengths: whatever they are
     failed: list[tuple[_Reading, list[Finding]]] = []
     for reading in _readings(shapes, free, deadline):
         findings = _examined(reading, free, deadline, [])

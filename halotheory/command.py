@@ -30,13 +30,16 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
     try:
         status = app(args=words, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", INTERRUPTED)
+        status = INTERRUPTED
     except typer.Exit as stop:
         return int(stop.exit_code)
     except (input_error, _USAGE_ERROR) as error:
         if debug:
             traceback.print_exc()
-        return _fail(_one_line(error), BAD_INPUT)
+        message = _one_line(error)
+        return _fail(message, BAD_INPUT) if message else BAD_INPUT  # (bare help carries none)
+    if status == INTERRUPTED:  # typer may also return it
+        return _fail("interrupted", INTERRUPTED)
     return int(status or DONE)
 
 

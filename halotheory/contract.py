@@ -71,7 +71,7 @@ class Loss:
             HaloTheoryError: the loss raised, or returned something else than one value per example.
         """
         named = {name: tensors[name] for name in self.arguments}
-        batch = named[self.arguments[0]].shape[0]
+        batch = next(tensor for name, tensor in named.items() if name.startswith("policy_")).shape[0]
         try:
             losses = self.function(**named, **self.hyperparameters)
         except HaloTheoryError:
@@ -232,7 +232,8 @@ def _imported(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
-        raise HaloTheoryError(f"{error.filename or path}:{error.lineno}: syntax error: {error.msg}") from error
+        where = path if error.filename in {None, str(path)} else error.filename
+        raise HaloTheoryError(f"{where}:{error.lineno}: syntax error: {error.msg}") from error
     except (Exception, SystemExit) as error:
         line = _line_in(error, str(path)) or 1
         raise HaloTheoryError(f"{path}:{line}: importing the file raised {_described(error)}") from error

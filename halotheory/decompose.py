@@ -15,6 +15,8 @@ from halotheory.trace import Traced, argument_symbol
 
 KL = argument_symbol("kl", 0)
 _STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
+_LOW = Integer(-20)  # nats; log-probabilities near it stay below 0
+_ALIKE = "all rewards alike"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Decomposition:
         normalizer: l(y), a positive expression in the hyperparameters.
         reference_point: E_Q[r], with Q named.
         relaxations: those that were needed so far.
+        final: whether a refutation among the findings also excludes every relaxation.
     """
 
     findings: Sequence[Finding]
@@ -37,6 +40,7 @@ class Decomposition:
     normalizer: Expr
     reference_point: str
     relaxations: Sequence[str] = ()
+    final: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,12 +73,16 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
     if reference_free and any(term.free_symbols & references for term in terms.values()):
         relaxations.append("uniform_reference")
         terms = {label: term.subs(dict.fromkeys(references, 0)) for label, term in terms.items()}
-    shapes, normalizer = None, sympy.S.One
+    shapes, normalizer, final = None, sympy.S.One, False
     if findings[0].status is Status.PROVED:
         shapes = _shapes(terms, log_ratios, moving)
         if shapes is not None and traced.loss.kind == "paired":
             normalizer, shapes = _normalised(shapes, settings)
-        findings.append(_reference_point(terms, shapes, traced, moving, normalizer, settings))
+        if shapes is not None and any(shape.free_symbols & _lengths(traced) for shape in shapes.values()):
+            relaxations.append("context_indexed_value")
+        witness = _shift(terms, moving, log_ratios, settings) if shapes is None else None
+        findings.append(_reference_point(terms, shapes, traced, normalizer, witness))
+        final = witness is not None and witness.get(_ALIKE) == "yes"
     return Decomposition(
         findings=findings,
         shapes=shapes,
@@ -82,6 +90,7 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
         normalizer=normalizer,
         reference_point=_named_reference_point(traced),
         relaxations=relaxations,
+        final=final,
     )
 
 
@@ -145,15 +154,15 @@ def _cross_difference(
             for start, step, low in product(_STEPS, _STEPS[1:], _STEPS[1:3]):
                 point = _others(term, {ratio.log_ratio, reference}, settings)
                 corner = {
-                    (i, j): term.subs({**point, ratio.log_ratio: start + i * step, reference: j * low})
+                    (i, j): term.subs({**point, ratio.log_ratio: start + i * step, reference: _LOW + j * low})
                     for i, j in product((0, 1), repeat=2)
                 }
                 if sign(corner[1, 1] - corner[0, 1] - corner[1, 0] + corner[0, 0]) in (1, -1):
                     return {
                         "label": label,
                         str(ratio.log_ratio): f"{start} -> {start + step}",
-                        f"change of the loss at {reference} = 0": str(corner[1, 0] - corner[0, 0]),
-                        f"change of the loss at {reference} = {low}": str(corner[1, 1] - corner[0, 1]),
+                        f"change of the loss at {reference} = {_LOW}": str(corner[1, 0] - corner[0, 0]),
+                        f"change of the loss at {reference} = {_LOW + low}": str(corner[1, 1] - corner[0, 1]),
                         **{str(symbol): str(value) for symbol, value in point.items()},
                     }
     return None
@@ -163,9 +172,8 @@ def _reference_point(
     terms: Mapping[str, Expr],
     shapes: Mapping[str, Expr] | None,
     traced: Traced,
-    moving: Sequence[Symbol],
     normalizer: Expr,
-    settings: Mapping[Symbol, Expr],
+    witness: Witness | None,
 ) -> Finding:
     name = "reference_point"
     if shapes is not None:
@@ -177,10 +185,8 @@ def _reference_point(
             method="the loss does not change when the rewards of all outputs are raised alike",
             statement=f"the loss is a function of z = {z}, with {_named_reference_point(traced)}",
         )
-    lengths = {symbol for symbol in traced.symbols.values() if "lengths" in symbol.name}
-    if any(term.free_symbols & lengths for term in terms.values()):
+    if any(term.free_symbols & _lengths(traced) for term in terms.values()):
         return _undecided(name, "the loss is a function of some z", "lengths as normalisers are not analysed yet")
-    witness = _shift(terms, moving, settings)
     if witness is None:
         tried = "no common shift of the rewards that changes the loss at simple points"
         return _undecided(name, "the loss is a function of some z", tried)
@@ -192,30 +198,49 @@ def _reference_point(
             "raising the log-ratio of every output by the same amount leaves z unchanged whatever Q is "
             "(its weights sum to one), but it changes the loss"
         ),
-        witness=witness,
+        witness={name: value for name, value in witness.items() if name != _ALIKE},
     )
 
 
-def _shift(terms: Mapping[str, Expr], moving: Sequence[Symbol], settings: Mapping[Symbol, Expr]) -> Witness | None:
-    """Return a point at which raising all rewards alike changes the loss."""
-    for label, term in terms.items():
-        for values in product(_STEPS[:4], repeat=len(moving)):
-            start = dict(zip(moving, values, strict=True))
-            if any(symbol.is_nonnegative and value < 0 for symbol, value in start.items()):
-                continue
+def _lengths(traced: Traced) -> set[Symbol]:
+    return {symbol for symbol in traced.symbols.values() if "lengths" in symbol.name}
+
+
+def _shift(
+    terms: Mapping[str, Expr], moving: Sequence[Symbol], log_ratios: Sequence[Symbol], settings: Mapping[Symbol, Expr]
+) -> Witness | None:
+    """Return a point at which raising all rewards alike changes the loss, if possible one with all rewards equal.
+
+    Equal rewards before and after make z = 0 for every Q and every increasing link of reward and ratio: such a
+    witness, or one for a single output or a given `kl`, excludes relaxed readings as well.
+    """
+    spread = sorted(product(_STEPS[:4], repeat=len(moving)), key=lambda values: len(set(values)))
+    for values in spread:
+        start = {
+            symbol: value + (_LOW if symbol in log_ratios else 0) for symbol, value in zip(moving, values, strict=True)
+        }
+        if any(symbol.is_nonnegative and value < 0 for symbol, value in start.items()):
+            continue
+        for label, term in terms.items():
             point = _others(term, set(moving), settings)
             before = term.subs({**point, **start})
             after = term.subs({**point, **{symbol: value + 1 for symbol, value in start.items()}})
             if sign(after - before) in (1, -1):
+                alike = KL in moving or len(set(start.values())) == 1
                 shown = {str(symbol): f"{value} -> {value + 1}" for symbol, value in start.items()}
-                return {"label": label, **shown, "loss": f"{before} -> {after}"}
+                return {"label": label, **shown, "loss": f"{before} -> {after}", _ALIKE: "yes" if alike else "no"}
     return None
 
 
 def _others(term: Expr, named: Iterable[Symbol], settings: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:
     """Return a simple value for every symbol of the term but the named ones."""
     free = sorted(term.free_symbols - set(named), key=str)
-    return {symbol: settings.get(symbol, Integer(1) if symbol.is_positive else Integer(0)) for symbol in free}
+    return {symbol: settings.get(symbol, _simple(symbol)) for symbol in free}
+
+
+def _simple(symbol: Symbol) -> Integer:
+    """Return a value that the symbol can take: 1 for what is positive, a low log-probability, or 0."""
+    return Integer(1) if symbol.is_positive else _LOW if symbol.is_nonpositive else Integer(0)
 
 
 def _at_z(term: Expr, log_ratios: Sequence[Symbol]) -> Expr:

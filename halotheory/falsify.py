@@ -109,7 +109,9 @@ def _for_every_value(
     free = sorted(v.free_symbols - {z}, key=str)
     if not free:
         return points
-    for scale in [sympy.S.One, *(1 / symbol for symbol in free), *free]:
+    singles = [power for symbol in free for power in (1 / symbol, symbol)]
+    products = [one * other for one, other in combinations(singles, 2) if one * other != 1]
+    for scale in [sympy.S.One, *singles, *products]:
         scaled = [point * scale / scale.subs(dict(settings)) for point in points]
         gap = test(lambda point: v.subs(z, point), scaled)
         elsewhere = [{symbol: settings[symbol] * factor for symbol in free} for factor in _OTHER_SETTINGS]

@@ -7,7 +7,7 @@ import numpy as np
 import sympy
 from sympy import Expr, Piecewise, Rational
 from sympy.core.relational import Relational
-from sympy.logic.boolalg import BooleanAtom, BooleanFunction
+from sympy.logic.boolalg import Boolean, BooleanAtom, BooleanFunction
 
 Array = np.ndarray[Any, np.dtype[np.object_]]
 """An array of SymPy expressions."""
@@ -48,7 +48,26 @@ def piecewise(condition: Expr, then: Expr, otherwise: Expr) -> Expr:
         return then
     if condition in (False, sympy.false):
         return otherwise
+    condition = condition.xreplace({part: _lifted(part) for part in condition.atoms(Relational) if part.has(Piecewise)})
     return Piecewise((then, condition), (otherwise, True))
+
+
+def _lifted(relation: Relational) -> Boolean:
+    """Return the same condition with no Piecewise inside: |z| > 1 becomes (z >= 0 and z > 1) or (z < 0 and -z > 1).
+
+    SymPy would do it too, into conditions that are Piecewise themselves, which it then refuses.
+    """
+    inner = next(iter(relation.atoms(Piecewise)), None)
+    if inner is None:
+        return relation
+    cases, earlier = [], sympy.true
+    for expression, condition in inner.args:
+        sides = [side.xreplace({inner: expression}) for side in relation.args]
+        nested = any(side.has(Piecewise) for side in sides)
+        case = _lifted(relation.func(*sides, evaluate=False)) if nested else relation.func(*sides)
+        cases.append(sympy.And(earlier, condition, case))
+        earlier = sympy.And(earlier, sympy.Not(condition))
+    return sympy.Or(*cases)
 
 
 def expanded(term: Expr) -> Expr:

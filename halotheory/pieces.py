@@ -7,12 +7,11 @@ from itertools import product
 import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
-from sympy.logic.boolalg import Boolean
 
 from halotheory.findings import Status
 from halotheory.nonnegative import Deadline, nonnegative
 
-_MOST_SEAMS = 5
+_MOST_SEAMS, _MOST_SYMBOLIC_SEAMS = 40, 5
 
 
 class NotPiecewiseLinearError(Exception):
@@ -65,10 +64,10 @@ def take_apart(
     Raises:
         NotPiecewiseLinearError: a condition that is not linear in z, or too many seams.
     """
-    function = _flattened(function)
     thresholds = {relation: _threshold(relation, z) for relation in _relations(function)}
     points = list(dict.fromkeys([*also_at, *(point for point, _ in thresholds.values())]))
-    if len(points) > _MOST_SEAMS:
+    most = _MOST_SEAMS if all(point.is_Rational for point in points) else _MOST_SYMBOLIC_SEAMS
+    if len(points) > most:
         raise NotPiecewiseLinearError(f"{len(points)} seams")
     pieces, seams = [], []
     for here in _positions(points, z, deadline):
@@ -98,25 +97,6 @@ def tidy(function: Expr, z: Symbol, deadline: Deadline) -> Expr:
     at_left = sympy.simplify(seams[0].middle - seams[0].left) == 0
     condition = z <= seams[0].at if at_left else z < seams[0].at
     return Piecewise((below, condition), (above, True))
-
-
-def _flattened(function: Expr) -> Expr:
-    """Return the function with no Piecewise inside a condition: |z| > 1 becomes z >= 0 and z > 1, or ..."""
-    nested = {relation for relation in function.atoms(Relational) if relation.has(Piecewise)}
-    return function.xreplace({relation: _lifted(relation) for relation in nested}) if nested else function
-
-
-def _lifted(relation: Relational) -> Boolean:
-    inner = next((part for part in relation.atoms(Piecewise) if not any(a.has(Piecewise) for a in part.args)), None)
-    if inner is None:
-        return relation
-    cases, earlier = [], sympy.true
-    for expression, condition in inner.args:
-        case = relation.func(relation.lhs.xreplace({inner: expression}), relation.rhs.xreplace({inner: expression}))
-        case = _lifted(case) if isinstance(case, Relational) else case
-        cases.append(sympy.And(earlier, condition, case))
-        earlier = sympy.And(earlier, sympy.Not(condition))
-    return sympy.Or(*cases)
 
 
 def _relations(function: Expr) -> list[Relational]:

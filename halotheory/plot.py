@@ -1,9 +1,9 @@
 """Pictures of implied value functions, in the manner of the KTO paper's Figure 1."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sympy
@@ -11,6 +11,9 @@ import sympy
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Verdict
 from halotheory.shape import Z
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Okabe and Ito's colours, told apart by the colour-blind; the line styles tell them apart in print
 _LINES = [
@@ -92,14 +95,14 @@ def _settings(verdict: Verdict) -> str:
     return f" ({shown})" if shown else ""
 
 
-def _save(figure: object, path: Path) -> None:
-    """Write to a temporary file beside the target and rename it; SVG bytes depend on the picture alone."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-    os.close(handle)
-    metadata = {"Date": None} if path.suffix == ".svg" else {"CreationDate": None} if path.suffix == ".pdf" else {}
+def _save(figure: "Figure", path: Path) -> None:
+    """Write beside the target and rename; the bytes of an SVG depend on the picture alone."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[path.suffix]
     try:
-        figure.savefig(temporary, metadata=metadata, dpi=200)  # type: ignore[attr-defined]
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        figure.savefig(partial, metadata=metadata, dpi=200)
+        os.replace(partial, path)
+    except OSError as error:
+        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -18,6 +18,8 @@ def headline(verdict: Verdict) -> str:
     if verdict.verdict == "halo":
         how = "strictly" if verdict.strict else f"with {', '.join(verdict.relaxations)}"
         return f"{verdict.loss} is a human-aware loss, {how}"
+    if verdict.verdict == "not_halo" and verdict.relaxations:
+        return f"{verdict.loss} is not a human-aware loss strictly, only with {', '.join(verdict.relaxations)}"
     if verdict.verdict == "not_halo":
         return f"{verdict.loss} is not a human-aware loss"
     return f"{verdict.loss}: undecided"

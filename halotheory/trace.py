@@ -69,11 +69,14 @@ def hyperparameter_symbol(name: str) -> Symbol:
 
 
 def argument_symbol(name: str, example: int) -> Symbol:
-    """Return the symbol of a tensor argument for one example of the batch; `kl` is shared by the batch."""
+    """Return the symbol of a tensor argument for one example of the batch; `kl` is shared by the batch.
+
+    Log-probabilities are at most 0, lengths and the reference point at least 0.
+    """
     if name == "kl":
         return Symbol("kl", nonnegative=True)
     suffix = f"_{example}" if example else ""
-    return Symbol(name + suffix, positive=True) if "lengths" in name else Symbol(name + suffix, real=True)
+    return Symbol(name + suffix, positive=True) if "lengths" in name else Symbol(name + suffix, nonpositive=True)
 
 
 def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> dict[str, Expr]:

@@ -6,6 +6,7 @@ from sympy import Piecewise, Rational, exp, log
 
 from halotheory.findings import Status
 from halotheory.nonnegative import Deadline
+from halotheory.operations import piecewise
 from halotheory.pieces import take_apart, tidy
 from halotheory.shape import Z, concave_in_gains, equal_up_to_constant, non_constant, non_decreasing
 
@@ -61,7 +62,7 @@ def test_witnesses_are_simple_numbers() -> None:
 
 
 def test_pieces_of_a_nested_condition() -> None:
-    hat = Piecewise((1 - magnitude, 1 - magnitude >= 0), (0, True))
+    hat = piecewise(1 - magnitude >= 0, 1 - magnitude, sympy.S.Zero)
     pieces, seams = take_apart(hat, Z, Deadline(20))
     assert {seam.at for seam in seams} == {-1, 0, 1}
     assert {sympy.expand(piece.expression) for piece in pieces} == {0, 1 - Z, 1 + Z}
