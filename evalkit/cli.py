@@ -10,7 +10,7 @@ import typer
 from evalkit import __version__
 from evalkit.command import run_command
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 
 
 def main() -> None:

@@ -26,8 +26,9 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> int
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
     try:
-        status = app(args=[word for word in words if word != "--debug"], standalone_mode=False)
+        status = app(args=words or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as stop:
@@ -39,7 +40,7 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> int
         return _end(" ".join(shown().split()), BAD_INPUT)
     if status == INTERRUPTED:  # typer may also return it
         return _end("interrupted; the same command goes on from here", INTERRUPTED)
-    return int(status or DONE)
+    return int(status or DONE) if words else BAD_INPUT
 
 
 def _end(message: str, status: int) -> int:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="halotheory",
     help="Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

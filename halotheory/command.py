@@ -28,7 +28,7 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        status = app(args=words, standalone_mode=False)
+        status = app(args=words or ["--help"], standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as stop:
@@ -36,11 +36,10 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
     except (input_error, _USAGE_ERROR) as error:
         if debug:
             traceback.print_exc()
-        message = _one_line(error)
-        return _fail(message, BAD_INPUT) if message else BAD_INPUT  # (bare help carries none)
+        return _fail(_one_line(error), BAD_INPUT)
     if status == INTERRUPTED:  # typer may also return it
         return _fail("interrupted", INTERRUPTED)
-    return int(status or DONE)
+    return int(status or DONE) if words else BAD_INPUT
 
 
 def _one_line(error: BaseException) -> str:

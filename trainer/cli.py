@@ -12,10 +12,9 @@ from trainer.config import AlignConfig, SampleConfig, make_config
 from trainer.errors import HaloTheoryError
 
 app = typer.Typer(
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Align language models with feedback, with any loss.",
+    rich_markup_mode=None,
 )
 
 _RECIPE = typer.Option(help="YAML recipe; options given here override it.", metavar="FILE")
@@ -24,6 +23,23 @@ _SETTINGS = typer.Option(
 )
 _OVERWRITE = typer.Option("--overwrite", help="Start anew, in place of what --output holds of an older run.")
 _DEBUG = typer.Option("--debug", help="Show tracebacks.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from halotheory import __version__
+
+        print(f"trainer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Align language models with feedback, with any loss."""
 
 
 def main() -> int:
@@ -74,7 +90,7 @@ _FROM_FILE = {"config": Annotated[str | None, _RECIPE]}
 _SET = {"settings": Annotated[list[str] | None, _SETTINGS]}
 
 
-@app.command(name="align", no_args_is_help=True)
+@app.command(name="align")
 @_with_options({**_options(AlignConfig), **_SET, **_FROM_FILE, **_FLAGS})
 def align_command(**words: Any) -> None:
     """Align a model with feedback, with any loss.
@@ -87,7 +103,7 @@ def align_command(**words: Any) -> None:
     _train(words, hyperparameters=settings) if settings else _train(words)
 
 
-@app.command(name="sft", no_args_is_help=True)
+@app.command(name="sft")
 @_with_options(
     {**_options(AlignConfig, ("loss", "balance", "reference_model")), **_FROM_FILE, **_FLAGS},
 )
@@ -110,7 +126,7 @@ def _train(words: dict[str, Any], **fixed: object) -> None:
     print(align(make_config(AlignConfig, given, recipe), overwrite=overwrite))
 
 
-@app.command(name="sample", no_args_is_help=True)
+@app.command(name="sample")
 @_with_options({**_options(SampleConfig), **_FLAGS})
 def sample_command(**words: Any) -> None:
     """Sample completions of prompts to a JSONL file.

@@ -64,6 +64,13 @@ def test_bad_input_is_one_line_and_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bare_command_shows_its_help_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of() == 2
+    printed = capsys.readouterr()
+    assert "Usage:" in printed.out
+    assert printed.err == ""
+
+
 def test_the_table_of_losses_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of("losses", "--json") == 0
     verdicts = {row["loss"]: row["verdict"] for row in json.loads(capsys.readouterr().out)}
