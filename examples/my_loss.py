@@ -1,7 +1,7 @@
 """A loss of one's own: thumbs up and down, valued as prospect theory has it, with tails that fade slowly.
 
-    halotheory check examples/my_loss.py
-    trainer align --loss examples/my_loss.py --model MODEL --data thumbs.jsonl --output runs/mine
+halotheory check examples/my_loss.py
+trainer align --loss examples/my_loss.py --model MODEL --data thumbs.jsonl --output runs/mine
 """
 
 import torch
