@@ -1,5 +1,6 @@
 """Models and tokenizers from a folder or the hub: safetensors only, and never code from a repository."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def quiet() -> None:
-    """Keep transformers' own progress bars and advice off standard error."""
-    from transformers.utils import logging
+    """Keep the libraries' own progress bars and advice off standard error."""
+    from transformers.utils import logging as transformers_logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # tied weights are saved once, as they should
 
 
 def load_model(name: str, *, option: str = "--model", dtype: torch.dtype = torch.float32) -> Any:
