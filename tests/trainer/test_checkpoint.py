@@ -101,7 +101,9 @@ def test_a_run_told_to_stop_saves_and_continues(killed: Path, runs: Path, traine
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "stopping after this step" in stderr
-    assert stderr.splitlines()[-1].endswith("the same command continues from it")
+    saved, interrupted = stderr.splitlines()[-2:]
+    assert saved.endswith("the same command continues from it")
+    assert interrupted == "error: interrupted"
     assert trainer(*WORDS, "--output", "out").status == 0
     assert_same_run(killed, runs / "whole")
 
