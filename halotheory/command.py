@@ -27,8 +27,9 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
+    bare = not words and len(app.registered_commands) > 1  # a program of one command needs no words
     try:
-        status = app(args=words or ["--help"], standalone_mode=False)
+        status = app(args=["--help"] if bare else words, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as stop:
@@ -39,7 +40,7 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
         return _fail(_one_line(error), BAD_INPUT)
     if status == INTERRUPTED:  # typer may also return it
         return _fail("interrupted", INTERRUPTED)
-    return int(status or DONE) if words else BAD_INPUT
+    return BAD_INPUT if bare else int(status or DONE)
 
 
 def _one_line(error: BaseException) -> str:

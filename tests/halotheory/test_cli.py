@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from halotheory.cli import app
 from halotheory.command import run
@@ -69,6 +70,17 @@ def test_a_bare_command_shows_its_help_and_ends_with_2(capsys: pytest.CaptureFix
     printed = capsys.readouterr()
     assert "Usage:" in printed.out
     assert printed.err == ""
+
+
+def test_a_program_of_one_command_runs_without_words() -> None:
+    program, ran = typer.Typer(), []
+
+    @program.command()
+    def only() -> None:
+        ran.append(True)
+
+    assert run(program, HaloTheoryError, []) == 0
+    assert ran == [True]
 
 
 def test_the_table_of_losses_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
