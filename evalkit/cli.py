@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from evalkit import __version__
 from evalkit.command import run_command
+from evalkit.errors import EvalkitError
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 
@@ -96,6 +98,8 @@ def compare_(
 
     Example: evalkit compare evals/sft evals/kto evals/dpo --baseline evals/sft
     """
+    if find_spec("scipy") is None:
+        raise EvalkitError("scipy is not installed; install what evaluation needs: pip install 'halotheory[eval]'")
     from evalkit.compare import compare
     from evalkit.report import comparison_json, print_comparison
 

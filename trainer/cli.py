@@ -3,13 +3,14 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 
 from halotheory.command import run
 from trainer.config import AlignConfig, SampleConfig, make_config
-from trainer.errors import HaloTheoryError
+from trainer.errors import HaloTheoryError, TrainerError
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -45,6 +46,17 @@ def _about(
 def main() -> int:
     """Return the exit status of this process's command line."""
     return run(app, HaloTheoryError)
+
+
+def _check_installed() -> None:
+    """Say which extra to install, before an import deep inside fails.
+
+    Raises:
+        TrainerError: a library that training needs is missing.
+    """
+    for name in ("accelerate", "datasets", "jinja2", "safetensors", "transformers", "yaml"):
+        if find_spec(name) is None:
+            raise TrainerError(f"{name} is not installed; install what training needs: pip install 'halotheory[train]'")
 
 
 def _options(config_class: type, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -118,6 +130,7 @@ def sft_command(**words: Any) -> None:
 
 
 def _train(words: dict[str, Any], **fixed: object) -> None:
+    _check_installed()
     from trainer.align import align
 
     overwrite, recipe = words.pop("overwrite"), words.pop("config")
@@ -133,6 +146,7 @@ def sample_command(**words: Any) -> None:
 
     Example: trainer sample --model out/sft/model --data prompts.jsonl --output samples.jsonl --samples 4
     """
+    _check_installed()
     from trainer.sample import sample
 
     overwrite = words.pop("overwrite")
