@@ -55,7 +55,10 @@ def _compare(traced: Traced, label: str, tensors: dict[str, Tensor], scale: floa
     for name in policy:
         tensors[name].requires_grad_()
     losses = loss(**tensors)
-    gradients = torch.autograd.grad(losses.sum(), [tensors[name] for name in policy], allow_unused=True)
+    inputs = [tensors[name] for name in policy]
+    gradients = (
+        torch.autograd.grad(losses.sum(), inputs, allow_unused=True) if losses.requires_grad else [None] * len(inputs)
+    )
     mean = losses.ndim == 0
     expected = traced.terms[label]
     exact_values = {symbol: exact(loss.hyperparameters[name]) for name, symbol in traced.hyperparameters.items()}

@@ -12,7 +12,7 @@ from halotheory.agreement import check_agreement
 from halotheory.contract import Loss, load_loss, loss_of
 from halotheory.decompose import Decomposition, decompose
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord
-from halotheory.matching import match
+from halotheory.matching import Match, match
 from halotheory.nonnegative import Deadline, time_limit
 from halotheory.operations import exact
 from halotheory.pieces import tidy
@@ -20,7 +20,7 @@ from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
 from halotheory.trace import Traced, trace
 
 _HALF = sympy.Rational(1, 2)
-_RATES = [sympy.Rational(n, 20) for n in (1, 2, 4, 5, 6, 8)]  # of flipped labels
+_RATES = [sympy.Rational(n, 20) for n in (1, 2, 4, 5, 6, 8, 9)]  # of flipped labels
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a check may take before what is open stays undecided."""
@@ -48,18 +48,26 @@ def check(
     """
     began = time.monotonic()
     chosen = _loaded(loss).with_settings(settings or {})
-    traced = trace(chosen)
-    check_agreement(traced)
+    deadline = Deadline(timeout)
+    try:
+        with time_limit(timeout):
+            traced = trace(chosen)
+            check_agreement(traced)
+    except TimeoutError as error:
+        raise chosen.error(f"could not be read within the {timeout:g} s of --timeout") from error
     values = {
         symbol: exact(chosen.hyperparameters[name])
         for name, symbol in traced.hyperparameters.items()
         if isinstance(symbol, Symbol)
     }
-    parts = decompose(traced, values)
+    parts = Decomposition.open()
     try:
-        with time_limit(timeout):
-            outcome, holds_for = _decide(parts, values, Deadline(timeout))
-    except TimeoutError:
+        with time_limit(deadline.left()):
+            parts = decompose(traced, values)
+            outcome, holds_for = _decide(parts, values, deadline)
+    except Exception:  # the alarm of time_limit may surface as whatever the interrupted library makes of it
+        if deadline.left() > 0:
+            raise
         outcome = _Outcome(word="undecided", notes=[f"no decision within the {timeout:g} s of --timeout"])
         holds_for = _as_set(values)
     numbers = [f"{name} = {value}" for name, value in traced.hyperparameters.items() if not isinstance(value, Symbol)]
@@ -100,7 +108,8 @@ class _Reading:
 
     Attributes:
         v: the value function.
-        signs: a, by label.
+        signs: a, by label; the label that v is read from comes first.
+        matched: how the other label's term is v; None where there is one term.
         finding: on `single_value_function`.
         relaxations: what the reading needs.
         output: which output of a pair is y.
@@ -108,6 +117,7 @@ class _Reading:
 
     v: Expr
     signs: Mapping[str, int]
+    matched: Match | None
     finding: Finding
     relaxations: Sequence[str]
     output: str = "chosen"
@@ -130,19 +140,19 @@ def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadl
     """Return the verdict at the hyperparameters as set, and for which others it holds."""
     if parts.shapes is None:
         return _without_shape(parts), _as_set(values)
-    everywhere = _judge(parts.shapes, {}, values, deadline)
-    if everywhere.word == "not_halo":
+    everywhere = _judge(parts.shapes, {}, values, deadline, paired=parts.paired)
+    if everywhere.word == "not_halo" and parts.paired:
         everywhere = _mixture(parts.shapes, everywhere, {}, values, deadline)
     if everywhere.word == "not_halo" or (everywhere.word == "halo" and not everywhere.relaxations):
         return everywhere, _every(values)
-    outcome = _judge(parts.shapes, values, values, deadline)
+    outcome = _judge(parts.shapes, values, values, deadline, paired=parts.paired)
     if outcome.word == "not_halo":
-        outcome = _mixture(parts.shapes, outcome, values, values, deadline)
-        return outcome, _as_set(values)
+        mixed = _mixture(parts.shapes, outcome, values, values, deadline) if parts.paired else outcome
+        return mixed, _as_set(values)
     fixed = dict(values)
     for symbol in values:  # which of them may vary, the others kept as set, without changing the verdict?
         fewer = {other: value for other, value in fixed.items() if other != symbol}
-        freed = _judge(parts.shapes, fewer, values, deadline)
+        freed = _judge(parts.shapes, fewer, values, deadline, paired=parts.paired)
         if outcome.word != "undecided" and (freed.word, freed.relaxations) == (outcome.word, outcome.relaxations):
             outcome, fixed = freed, fewer
     free = [symbol for symbol in values if symbol not in fixed]
@@ -174,18 +184,17 @@ def _mixture(
     the even part of the loss plus 1 / (1 - 2e) times its odd part. A few rates are tried; refuting the clean loss
     for every positive factor in place of 1 / (1 - 2e) refutes every rate.
     """
-    if list(shapes) != ["example"]:
-        return strictly
     shape = shapes["example"]
     even, odd = (sympy.expand((shape + side * shape.subs(Z, -Z)) / 2) for side in (1, -1))
     for rate in dict.fromkeys([*(value for value in values.values() if value < _HALF), *_RATES]):
         clean = sympy.expand(even + odd / (1 - 2 * rate))
-        found = _judge({"example": clean}, values, values, deadline)
+        found = _judge({"example": clean}, values, values, deadline, paired=True)
         if found.word == "halo":
             note = f"the expectation, over labels flipped at rate {rate}, of a HALO with this v"
             return replace(found, relaxations=["label_mixture", *found.relaxations], notes=[note])
-    factor = Symbol("factor", positive=True)
-    every = _judge({"example": even + factor * odd}, fixed, {**values, factor: sympy.Integer(2)}, deadline)
+    factor = sympy.Dummy("factor", positive=True)
+    widened = {**values, factor: sympy.Integer(2)}
+    every = _judge({"example": even + factor * odd}, fixed, widened, deadline, paired=True)
     if every.word == "not_halo":
         return strictly
     note = "no HALO strictly; whether it is a label_mixture is open"
@@ -201,7 +210,12 @@ def _as_set(values: Mapping[Symbol, Expr]) -> str:
 
 
 def _judge(
-    shapes: Mapping[str, Expr], fixed: Mapping[Symbol, Expr], values: Mapping[Symbol, Expr], deadline: Deadline
+    shapes: Mapping[str, Expr],
+    fixed: Mapping[Symbol, Expr],
+    values: Mapping[Symbol, Expr],
+    deadline: Deadline,
+    *,
+    paired: bool,
 ) -> _Outcome:
     """Return what holds for every value of the hyperparameters that are not fixed."""
     shapes = {label: shape.subs(dict(fixed)) for label, shape in shapes.items()}
@@ -209,7 +223,7 @@ def _judge(
     context = {symbol for shape in shapes.values() for symbol in shape.free_symbols} - {Z, *free}
     free |= dict.fromkeys(sorted(context, key=str), sympy.Integer(10))  # lengths: whatever they are
     failed: list[tuple[_Reading, list[Finding]]] = []
-    for reading in _readings(shapes, free, deadline):
+    for reading in _readings(shapes, free, deadline, paired=paired):
         findings = _examined(reading, free, deadline, [])
         if all(finding.status is Status.PROVED for finding in findings):
             return _Outcome(
@@ -247,8 +261,10 @@ def _failure(reading: _Reading, findings: Sequence[Finding]) -> str:
     return f"read with {signs}: {guilty.name} refuted ({shown})"
 
 
-def _readings(shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline: Deadline) -> Iterator[_Reading]:
-    """Yield the ways to read the loss, the usual one first."""
+def _readings(
+    shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline: Deadline, *, paired: bool
+) -> Iterator[_Reading]:
+    """Yield the ways to read the loss, the usual one first; in a pair, y may be either output."""
     if "example" in shapes:
         shape = shapes["example"]
         one_term = Finding(
@@ -257,26 +273,29 @@ def _readings(shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline:
             method="one term for all examples",
             statement="every example's loss is a v(z) + C with the same v",
         )
-        for output, a, v in (
-            ("chosen", -1, -shape),
-            ("rejected", 1, shape.subs(Z, -Z)),
-            ("chosen", 1, shape),
-            ("rejected", -1, -shape.subs(Z, -Z)),
-        ):
-            yield _Reading(v=v, signs={"example": a}, output=output, finding=one_term, relaxations=())
+        usual = [("chosen", -1, -shape), ("chosen", 1, shape)]
+        turned = [("rejected", 1, shape.subs(Z, -Z)), ("rejected", -1, -shape.subs(Z, -Z))]
+        for output, a, v in [usual[0], turned[0], usual[1], turned[1]] if paired else usual:
+            yield _Reading(v=v, signs={"example": a}, matched=None, output=output, finding=one_term, relaxations=())
         return
     for base, a in (("undesirable", 1), ("desirable", -1), ("desirable", 1), ("undesirable", -1)):
         other = "desirable" if base == "undesirable" else "undesirable"
         v = a * shapes[base]
-        found = match(v, shapes[other], free, deadline)
-        yield _Reading(v=v, signs={base: a, other: found.sign}, finding=found.finding, relaxations=found.relaxations)
+        found = match(v, shapes[other], free, deadline, may_mirror=other == "undesirable")
+        yield _Reading(
+            v=v,
+            signs={base: a, other: found.sign},
+            matched=found,
+            finding=found.finding,
+            relaxations=found.relaxations,
+        )
 
 
 def _construction(traced: Traced, parts: Decomposition, outcome: _Outcome) -> Construction:
     reading, shapes = outcome.reading, outcome.shapes
     assert reading is not None
     assert shapes is not None
-    signs = {label: f"{a:+d}" for label, a in sorted(reading.signs.items())}
+    signs = {label: _sign(reading, label) for label in sorted(reading.signs)}
     reward = "log_ratio" if parts.normalizer == 1 else f"{parts.normalizer}*log_ratio"
     reference_point = parts.reference_point
     if traced.loss.kind == "paired":
@@ -292,14 +311,23 @@ def _construction(traced: Traced, parts: Decomposition, outcome: _Outcome) -> Co
     )
 
 
+def _sign(reading: _Reading, label: str) -> str:
+    """Return a, and what v needs before it is the label's term."""
+    found, other = reading.matched, list(reading.signs)[-1]
+    text = f"{reading.signs[label]:+d}"
+    if found is None or label != other:
+        return text
+    scaled = f" times {found.scale}" if found.scale != 1 else ""
+    return f"{text}{scaled}" + (" with v(-z)" if found.mirrored else "")
+
+
 def _constants(parts: Decomposition, reading: _Reading, shapes: Mapping[str, Expr]) -> dict[str, str]:
-    """Return C by label: what is left of each term when a * v(z) is taken away."""
-    constants = {}
+    """Return C by label: what is left of each term when a * v(z) is taken away, seen at z = 0."""
+    constants, other = {}, list(reading.signs)[-1]
+    at_0 = reading.v.subs(Z, 0)
     for label, a in sorted(reading.signs.items()):
-        left = parts.constants[label]
-        if not reading.relaxations and reading.output == "chosen":
-            left += sympy.simplify((shapes[label] - a * reading.v).subs(Z, 0))
-        constants[label] = str(left)
+        scale = reading.matched.scale if reading.matched is not None and label == other else 1
+        constants[label] = str(parts.constants[label] + sympy.simplify(shapes[label].subs(Z, 0) - a * scale * at_0))
     return constants
 
 

@@ -1,5 +1,6 @@
 """The command `halotheory`: parse, call one function, print."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -66,7 +67,8 @@ def check(
     from halotheory.checking import check as check_loss
     from halotheory.contract import parse_settings
 
-    verdict = check_loss(loss, settings=parse_settings(settings or []), strict=strict, timeout=timeout)
+    with contextlib.redirect_stdout(sys.stderr):  # what the loss file prints is no result
+        verdict = check_loss(loss, settings=parse_settings(settings or []), strict=strict, timeout=timeout)
     if as_json:
         print(json.dumps(verdict.as_dict(), indent=2))
     else:

@@ -74,9 +74,9 @@ class Loss:
         batch = next(tensor for name, tensor in named.items() if name.startswith("policy_")).shape[0]
         try:
             losses = self.function(**named, **self.hyperparameters)
-        except HaloTheoryError:
+        except (HaloTheoryError, TimeoutError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self.error(f"raised {_described(error)}", line=_line_in(error, self.path)) from error
         if not isinstance(losses, Tensor):
             raise self.error(f"returned {type(losses).__name__}; return a tensor of losses, one per example")
@@ -112,7 +112,7 @@ class Loss:
             if name not in self.hyperparameters:
                 known = ", ".join(self.hyperparameters) or "none"
                 raise self.error(
-                    f"no hyperparameter '{name}'{_did_you_mean(name, self.hyperparameters)}; it has: {known}"
+                    f"has no hyperparameter '{name}'{_did_you_mean(name, self.hyperparameters)}; it has: {known}"
                 )
             if not torch.isfinite(torch.tensor(value)):
                 raise self.error(f"hyperparameter {name}={value} is not finite")
@@ -164,7 +164,7 @@ def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss
         if parameter.kind is parameter.KEYWORD_ONLY:
             hyperparameters[parameter.name] = _hyperparameter(parameter, fail)
         else:
-            arguments.append(_argument(parameter.name, fail))
+            arguments.append(_argument(parameter, fail))
     kinds = sorted({_KIND_OF[name] for name in arguments})
     if len(kinds) > 1:
         named = ", ".join(f"'{name}' ({_KIND_OF[name]})" for name in arguments)
@@ -279,7 +279,10 @@ def _shown(path: str) -> str:
         return path
 
 
-def _argument(name: str, fail: Callable[[str, str], NoReturn]) -> str:
+def _argument(parameter: inspect.Parameter, fail: Callable[[str, str], NoReturn]) -> str:
+    name = parameter.name
+    if name not in _KIND_OF and parameter.default is not parameter.empty:
+        fail(f"hyperparameter '{name}' must be keyword-only; write a * before it: *, {name}={parameter.default}", name)
     if name not in _KIND_OF:
         permitted = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in ARGUMENTS.items())
         fail(

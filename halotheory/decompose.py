@@ -15,7 +15,7 @@ from halotheory.trace import Traced, argument_symbol
 
 KL = argument_symbol("kl", 0)
 _STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
-_LOW = Integer(-20)  # nats; log-probabilities near it stay below 0
+_LOW, _DEEP = Integer(-20), Integer(-40)  # nats; steps of log-ratios from here leave log-probabilities below 0
 _ALIKE = "all rewards alike"
 
 
@@ -32,6 +32,7 @@ class Decomposition:
         reference_point: E_Q[r], with Q named.
         relaxations: those that were needed so far.
         final: whether a refutation among the findings also excludes every relaxation.
+        paired: whether another output of the same example can carry Q.
     """
 
     findings: Sequence[Finding]
@@ -41,6 +42,12 @@ class Decomposition:
     reference_point: str
     relaxations: Sequence[str] = ()
     final: bool = False
+    paired: bool = False
+
+    @classmethod
+    def open(cls) -> "Decomposition":
+        """Return what is known before anything is."""
+        return cls(findings=(), shapes=None, constants={}, normalizer=sympy.S.One, reference_point="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +74,8 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
     for label, term in traced.terms.items():
         constants[label], terms[label] = _split(expanded(term.subs(in_ratios)), moving)
     references = {ratio.reference for ratio in ratios}
-    reference_free = not any(name.startswith("reference_") for name in traced.loss.arguments)
+    named = any(name.startswith("reference_") for name in traced.loss.arguments)
+    reference_free = not named and not traced.loss.needs_kl  # a given kl holds log pi_ref, uniform or not
     findings = [_log_ratio_only(terms, ratios, reference_free, settings)]
     relaxations: list[str] = []
     if reference_free and any(term.free_symbols & references for term in terms.values()):
@@ -91,6 +99,7 @@ def decompose(traced: Traced, settings: Mapping[Symbol, Expr]) -> Decomposition:
         reference_point=_named_reference_point(traced),
         relaxations=relaxations,
         final=final,
+        paired=traced.loss.kind == "paired",
     )
 
 
@@ -154,15 +163,15 @@ def _cross_difference(
             for start, step, low in product(_STEPS, _STEPS[1:], _STEPS[1:3]):
                 point = _others(term, {ratio.log_ratio, reference}, settings)
                 corner = {
-                    (i, j): term.subs({**point, ratio.log_ratio: start + i * step, reference: _LOW + j * low})
+                    (i, j): term.subs({**point, ratio.log_ratio: start + i * step, reference: _DEEP + j * low})
                     for i, j in product((0, 1), repeat=2)
                 }
                 if sign(corner[1, 1] - corner[0, 1] - corner[1, 0] + corner[0, 0]) in (1, -1):
                     return {
                         "label": label,
                         str(ratio.log_ratio): f"{start} -> {start + step}",
-                        f"change of the loss at {reference} = {_LOW}": str(corner[1, 0] - corner[0, 0]),
-                        f"change of the loss at {reference} = {_LOW + low}": str(corner[1, 1] - corner[0, 1]),
+                        f"change of the loss at {reference} = {_DEEP}": str(corner[1, 0] - corner[0, 0]),
+                        f"change of the loss at {reference} = {_DEEP + low}": str(corner[1, 1] - corner[0, 1]),
                         **{str(symbol): str(value) for symbol, value in point.items()},
                     }
     return None

@@ -48,6 +48,8 @@ def _ball(value: Expr) -> arb | None:
     """Return a ball around a closed expression, or None where an operation is not covered."""
     if value.is_Rational:
         return arb(fmpq(int(value.p), int(value.q)))
+    if value is sympy.E:
+        return arb(1).exp()
     if isinstance(value, sympy.exp) and value.exp.is_Rational and abs(value.exp) > 10**6:
         return None
     parts: list[arb] = []

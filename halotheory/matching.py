@@ -21,16 +21,20 @@ class Match:
 
     Attributes:
         sign: a.
+        scale: c, 1 unless the labels are weighted.
+        mirrored: whether v is applied to -z for the other label.
         relaxations: `class_weights` where v must be scaled, `mirrored_argument` where it is applied to -z.
         finding: on `single_value_function`.
     """
 
     sign: int
+    scale: Expr
+    mirrored: bool
     relaxations: Sequence[str]
     finding: Finding
 
 
-def match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -> Match:
+def match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline, *, may_mirror: bool) -> Match:
     """Return whether `shape` is a * c * v(+-z) + C with a sign a and a positive constant c, and which.
 
     Args:
@@ -38,8 +42,9 @@ def match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], deadline: Deadl
         shape: the other label's term as a function of `Z`.
         settings: the values of free hyperparameters, where counterexamples are looked for.
         deadline: what is left of the time of the check.
+        may_mirror: whether the other label is the undesirable one, whose term may be v(-z).
     """
-    for mirrored, weighted, a in product((False, True), (False, True), (-1, 1)):
+    for mirrored, weighted, a in product((False, True)[: 1 + may_mirror], (False, True), (-1, 1)):
         candidate = a * (shape.subs(Z, -Z) if mirrored else shape)
         scale = _scale(candidate, v) if weighted else sympy.S.One
         if scale is None or not equal_up_to_constant(candidate, scale * v, deadline):
@@ -53,8 +58,9 @@ def match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], deadline: Deadl
             method="the terms of the two labels differ by a constant",
             statement=f"desirable and undesirable outputs share one v, up to sign and constant{how}",
         )
-        return Match(sign=a, relaxations=relaxations, finding=finding)
-    return Match(sign=1, relaxations=(), finding=_no_match(v, shape, settings))
+        return Match(sign=a, scale=scale, mirrored=mirrored, relaxations=relaxations, finding=finding)
+    finding = _no_match(v, shape, settings, may_mirror=may_mirror)
+    return Match(sign=1, scale=sympy.S.One, mirrored=False, relaxations=(), finding=finding)
 
 
 def _scale(candidate: Expr, v: Expr) -> Expr | None:
@@ -66,14 +72,14 @@ def _scale(candidate: Expr, v: Expr) -> Expr | None:
     return ratio if ratio.is_positive and ratio != 1 else None
 
 
-def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr]) -> Finding:
+def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], *, may_mirror: bool) -> Finding:
     """Return the refutation: increments of the two functions that no common factor relates, mirrored or not."""
     name = "single_value_function"
     v, shape = (function.subs(dict(settings)) for function in (v, shape))
     free_of_settings = not settings  # a counterexample at one setting refutes only that setting
-    witnesses = [_increments(v, other) for other in (shape, shape.subs(Z, -Z))]
+    witnesses = [_increments(v, other) for other in (shape, shape.subs(Z, -Z))[: 1 + may_mirror]]
     if free_of_settings and all(witness is not None for witness in witnesses):
-        plain, mirrored = ({**(witness or {})} for witness in witnesses)
+        plain, mirrored = [*({**(witness or {})} for witness in witnesses), {}][:2]
         return Finding(
             name=name,
             status=Status.REFUTED,

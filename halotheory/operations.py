@@ -19,7 +19,7 @@ class detach(sympy.Function):  # noqa: N801 - printed in proofs under PyTorch's 
     @classmethod
     def eval(cls, value: Expr) -> Expr | None:
         """Return the argument where there is nothing to detach."""
-        return value if value.is_number or isinstance(value, detach) else None
+        return value if isinstance(value, Boolean | detach) or value.is_number else None
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Return 0: what is detached is a constant for the parameters."""
@@ -183,9 +183,17 @@ def _leaky_relu(x: Array, slope: object = 0.01) -> Array:
 
 
 def _softplus(x: Array, beta: object = 1, threshold: object = 20) -> Array:
-    """Return log(1 + exp(beta x)) / beta; PyTorch's switch to x above the threshold only saves time."""
-    slope = exact(beta)
-    return _elementwise(lambda t: sympy.log(1 + sympy.exp(slope * t)) / slope)(x)
+    """Return log(1 + exp(beta x)) / beta, and x where beta x is above the threshold.
+
+    From the default threshold on, where the two differ by less than 2.1e-9, the switch only saves time.
+    """
+    slope, limit = exact(beta), exact(threshold)
+
+    def one(t: Expr) -> Expr:
+        smooth = sympy.log(1 + sympy.exp(slope * t)) / slope
+        return smooth if limit >= _SOFTPLUS_THRESHOLD else piecewise(slope * t > limit, t, smooth)
+
+    return _elementwise(one)(x)
 
 
 def _sum(x: Array, dim: Sequence[int] | int | None = None, keepdim: bool = False, *, dtype: object = None) -> Array:
@@ -236,6 +244,7 @@ def _filled(value: int) -> Callable[..., Array]:
     return lambda x, **kwargs: np.full(x.shape, sympy.Integer(value), dtype=object)
 
 
+_SOFTPLUS_THRESHOLD = 20
 _LOGICAL = {"bitwise_and", "bitwise_not", "bitwise_or", "logical_and", "logical_not", "logical_or"}
 
 ARITHMETIC = ({*_UNARY, *_BINARY, "add", "clamp", "leaky_relu", "mean", "rsub", "softplus", "sub", "sum"}) - _LOGICAL

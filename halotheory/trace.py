@@ -19,6 +19,7 @@ from halotheory.errors import HaloTheoryError
 from halotheory.operations import ARITHMETIC, OPERATIONS, Array, as_array, detach, exact, expanded, number
 
 LABELS = ("desirable", "undesirable")
+_TAKEN = {"z", "log_ratio", "chosen_log_ratio", "rejected_log_ratio"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,9 @@ def trace(loss: Loss) -> Traced:
         HaloTheoryError: an operation that is not understood, a branch on the data, randomness, an example whose
             loss depends on its batch; each with its line.
     """
+    for name in loss.hyperparameters:
+        if name in _TAKEN:
+            raise loss.error(f"has a hyperparameter '{name}', a name that the construction uses; rename it")
     numeric: set[str] = set()
     while True:
         hyperparameters = {
@@ -80,34 +84,43 @@ def argument_symbol(name: str, example: int) -> Symbol:
 
 
 def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> dict[str, Expr]:
-    """Return the first example's term by label, having seen that its batch does not matter."""
+    """Return an example's term by label, having seen that neither its batch nor its place matters."""
     if loss.kind == "token":
         raise loss.error("token-level losses cannot be checked yet; paired and unpaired ones can")
     terms = {}
     for label in LABELS if loss.needs_labels else ("example",):
-        first = label == "desirable"
-        batches = [[first, not first], [first, first], [first, not first, first]]
-        if _run(loss, batches[0], hyperparameters).tolist() != _run(loss, batches[0], hyperparameters).tolist():
+        own = label == "desirable"
+        batches = [([own, not own], 0), ([own, own], 0), ([not own, own], 1), ([not own, not own, own], 2)]
+        labels = batches[0][0]
+        if _run(loss, labels, hyperparameters).tolist() != _run(loss, labels, hyperparameters).tolist():
             raise loss.error("two runs on the same input differ; a loss that draws or remembers cannot be checked")
-        seen = [_term_of_first(loss, _run(loss, labels, hyperparameters), len(labels)) for labels in batches]
+        seen = [_term_of(loss, _run(loss, labels, hyperparameters), len(labels), at) for labels, at in batches]
         for one, other in pairwise(seen):
-            if one != other and expanded(one - other) != 0:
+            if one != other and not _constant(expanded(one - other), loss):
                 raise loss.error("the loss of one example depends on the others of its batch; not analysed yet")
-        terms[label] = seen[0]
+        terms[label] = seen[1]  # of a batch of its own label: a mean's constants are then this label's
     return terms
 
 
-def _term_of_first(loss: Loss, losses: Array, batch: int) -> Expr:
-    if losses.shape == (batch,):
-        term = _own_entry(loss, losses)
+def _constant(difference: Expr, loss: Loss) -> bool:
+    """Whether a difference of terms is free of every argument, as the shares of a mean's constants may be."""
+    return {symbol.name for symbol in difference.free_symbols} <= set(loss.hyperparameters)
+
+
+def _term_of(loss: Loss, losses: Array, batch: int, example: int) -> Expr:
+    """Return the loss of one example of a batch, its symbols renamed to those of the first example."""
+    symbols = [{argument_symbol(name, at) for name in loss.arguments if name != "kl"} for at in range(batch)]
+    own, others = symbols[example], set().union(*(symbols[at] for at in range(batch) if at != example))
+    if losses.shape == (batch,):  # code that treats the labels apart may return them reordered
+        term = next((entry for entry in losses if entry.free_symbols & own), losses[example])
     elif losses.shape == ():
-        term = _share_of_first(loss, expanded(losses[()] * batch), batch)
+        term = _share(expanded(losses[()] * batch), own, others, batch)
     else:
         raise loss.error(f"returned shape {losses.shape} for a batch of {batch}; return ({batch},) or a scalar")
-    others = {argument_symbol(name, i) for name in loss.arguments for i in range(1, batch) if name != "kl"}
     if others & term.free_symbols:
         raise loss.error("the loss of one example depends on the others of its batch; not analysed yet")
-    return _reattached(term)
+    names = {argument_symbol(name, example): argument_symbol(name, 0) for name in loss.arguments}
+    return _reattached(term.xreplace(names))
 
 
 def _reattached(term: Expr) -> Expr:
@@ -120,16 +133,8 @@ def _reattached(term: Expr) -> Expr:
     return term.replace(detach, bare)
 
 
-def _own_entry(loss: Loss, losses: Array) -> Expr:
-    """Return the entry of the first example: code that treats the labels apart may return them reordered."""
-    own = {argument_symbol(name, 0) for name in loss.arguments if name != "kl"}
-    return next((entry for entry in losses if entry.free_symbols & own), losses[0])
-
-
-def _share_of_first(loss: Loss, total: Expr, batch: int) -> Expr:
-    """Return the first example's share of a sum over the batch; free constants are shared evenly."""
-    own = {argument_symbol(name, 0) for name in loss.arguments if name != "kl"}
-    others = {argument_symbol(name, i) for name in loss.arguments for i in range(1, batch) if name != "kl"}
+def _share(total: Expr, own: set[Symbol], others: set[Symbol], batch: int) -> Expr:
+    """Return an example's share of a sum over the batch; what belongs to no example is shared evenly."""
     parts = sympy.Add.make_args(total)
     mine = [part for part in parts if part.free_symbols & own]
     shared = [part for part in parts if not part.free_symbols & (own | others)]
@@ -159,9 +164,9 @@ def _run(loss: Loss, labels: Sequence[bool], hyperparameters: Mapping[str, Expr]
         output = loss.function(**inputs, **settings)
         if not torch.equal(before, torch.get_rng_state()):
             raise loss.error("draws random numbers; such a loss cannot be checked")
-    except (HaloTheoryError, _NeedsValueError):
+    except (HaloTheoryError, _NeedsValueError, TimeoutError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
         raise loss.error(f"raised {type(error).__name__}: {text}", line=_line_of_error(loss, error)) from error
     if isinstance(output, SymbolicTensor):

@@ -23,6 +23,8 @@ STRICT = [
     "dpo_flipped",
     "dpo_plus_reference",
     "kto_mean",
+    "kto_mean_of_worths",
+    "detached_mask",
     "kto_by_masks",
     "kto_by_signs",
     "risk_neutral",
@@ -36,6 +38,9 @@ RELAXED = {
     "concave_both": ["mirrored_argument"],
     "simpo": ["uniform_reference"],
     "conservative_dpo": ["label_mixture"],
+    "hard_coded_mixture": ["label_mixture"],
+    "factor_as_a_name": ["label_mixture"],
+    "margin_of_lengths": ["context_indexed_value"],
 }
 REFUTED = {
     "no_reference_point": "reference_point",
@@ -46,8 +51,20 @@ REFUTED = {
     "jump_among_gains": "concave_in_gains",
     "convex_among_gains": "concave_in_gains",
     "squared": "non_decreasing",
+    "softplus_without_labels": "non_decreasing",
+    "mirrored_for_desirable": "single_value_function",
+    "two_slopes": "reference_point",
+    "zeros": "non_constant",
 }
-OPEN = ["tempered_reference", "length_normalised", "detached_weight", "kahneman_tversky"]
+OPEN = [
+    "tempered_reference",
+    "length_normalised",
+    "detached_weight",
+    "kahneman_tversky",
+    "softplus_with_a_jump",
+    "without_reference_but_kl",
+    "linked",
+]
 
 
 @pytest.mark.parametrize(
@@ -145,6 +162,9 @@ def test_a_tempered_reference_is_refuted_strictly() -> None:
         ("writes_in_place", "'mul_' writes in place"),
         ("unsupported", "operation 'erf' is not supported"),
         ("batch_mean", "depends on the others of its batch"),
+        ("sign_of_the_first", "depends on the others of its batch"),
+        ("weight_by_place", "depends on the others of its batch"),
+        ("leaves", "raised SystemExit: 0"),
         ("raises", "raised ValueError: no such thing"),
         ("wrong_shape", "return (2,) or a scalar"),
         ("hides_its_gradient", "misreads this code"),
@@ -230,9 +250,21 @@ def test_as_dict_is_the_documented_object() -> None:
 
 
 def test_no_time_left_is_undecided_and_not_refuted() -> None:
-    verdict = check(f"{ZOO}:narrow_dip", timeout=0.01)
+    verdict = check(f"{ZOO}:narrow_dip", timeout=0.6)
     assert verdict.verdict == "undecided"
     assert any("--timeout" in note for note in verdict.notes)
+
+
+def test_a_loop_without_end_is_an_error_in_time() -> None:
+    with pytest.raises(HaloTheoryError, match=r"could not be read within the 0\.5 s of --timeout"):
+        check(f"{ZOO}:loops", timeout=0.5)
+
+
+def test_weights_and_constants_add_up_to_the_loss() -> None:
+    construction = check(f"{ZOO}:kto_weighted").construction
+    assert construction is not None
+    assert construction.sign == "-1 times 3 for desirable, +1 for undesirable"
+    assert construction.constant == "3/2 for desirable, 0 for undesirable"
 
 
 def test_a_python_function_can_be_checked() -> None:

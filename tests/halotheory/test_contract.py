@@ -74,6 +74,7 @@ def test_a_loss_gets_only_what_it_names() -> None:
         ("x = 1\ny = 1 / 0\n", 2, "ZeroDivisionError"),
         ("raise SystemExit(3)\n", 1, "SystemExit"),
         ("def loss(policy_logps, policy_chosen_logps):\n    return policy_logps", 1, "mixes paired and unpaired"),
+        ("def loss(policy_logps, beta=0.1):\n    return policy_logps", 1, "write a * before it: *, beta=0.1"),
         ("def loss(policy_logps, *, beta):\n    return policy_logps", 1, "has no default"),
         ("def loss(policy_logps, *, beta='x'):\n    return policy_logps", 1, "the default 'x'"),
         ("def loss(policy_logps, *, flag=True):\n    return policy_logps", 1, "the default True"),

@@ -42,6 +42,18 @@ def kto_mean(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
     return torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z)).mean()
 
 
+def kto_mean_of_worths(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    value = torch.sigmoid(beta * (policy_logps - reference_logps - kl))
+    return torch.where(desirable, 1 - value, value).mean()
+
+
+def detached_mask(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = policy_logps - reference_logps - kl
+    gain = (z > 0).detach()
+    value = torch.where(gain, beta * z, 2 * beta * z)
+    return torch.where(desirable, -value, value)
+
+
 def kto_by_masks(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
     value = torch.sigmoid(beta * (policy_logps - reference_logps.detach() - kl))
     return torch.cat([1 - value[desirable], value[~desirable]])
@@ -102,7 +114,48 @@ def conservative_dpo(
     return -(1 - noise) * F.logsigmoid(h) - noise * F.logsigmoid(-h)
 
 
+def hard_coded_mixture(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.3
+):
+    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -0.9 * F.logsigmoid(h) - 0.1 * F.logsigmoid(-h)
+
+
+def margin_of_lengths(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+    chosen_lengths,
+    rejected_lengths,
+    *,
+    beta=0.1,
+):
+    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -F.logsigmoid(h - 0.01 * (chosen_lengths - rejected_lengths))
+
+
 # not HALOs
+
+
+def softplus_without_labels(policy_logps, reference_logps, kl, *, beta=0.1):
+    return F.softplus(beta * (policy_logps - reference_logps - kl))  # no other output carries Q
+
+
+def mirrored_for_desirable(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    return torch.where(desirable, F.softplus(z), F.softplus(-z))
+
+
+def two_slopes(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
+    chosen, rejected = policy_chosen_logps - reference_chosen_logps, policy_rejected_logps - reference_rejected_logps
+    return -F.logsigmoid(beta * (2 * chosen - rejected))
+
+
+def zeros(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    return torch.zeros_like(policy_chosen_logps)
 
 
 def no_reference_point(policy_logps, reference_logps, desirable, *, beta=0.1):
@@ -184,6 +237,37 @@ def kahneman_tversky(policy_logps, reference_logps, desirable, kl, *, aversion=2
     return torch.where(desirable, -value, value)
 
 
+def softplus_with_a_jump(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return F.softplus(-beta * h, 1.0, 5.0)  # PyTorch switches to the identity above 5
+
+
+def without_reference_but_kl(policy_logps, desirable, kl, *, beta=1.0):
+    value = torch.sigmoid(beta * (policy_logps - kl))
+    return torch.where(desirable, 1 - value, value)
+
+
+def linked(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    chosen = torch.exp(policy_chosen_logps - reference_chosen_logps)
+    rejected = torch.exp(policy_rejected_logps - reference_rejected_logps)
+    return -F.logsigmoid(beta * (chosen - rejected))
+
+
+def factor_as_a_name(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+    *,
+    beta=0.3,
+    factor=1.0,
+):
+    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return factor * (-0.57 * F.logsigmoid(h) - 0.43 * F.logsigmoid(-h))
+
+
 # code that cannot be checked
 
 
@@ -218,6 +302,26 @@ def unsupported(policy_logps):
 def batch_mean(policy_logps, reference_logps):
     rewards = policy_logps - reference_logps
     return rewards - rewards.mean()
+
+
+def sign_of_the_first(policy_logps, reference_logps, desirable, kl):
+    z = policy_logps - reference_logps - kl
+    sign = 1 if desirable[0] else -1
+    return -sign * z
+
+
+def weight_by_place(policy_logps, reference_logps, desirable, kl):
+    z = policy_logps - reference_logps - kl
+    return torch.where(desirable, -z, z) * torch.arange(1, len(z) + 1)
+
+
+def leaves(policy_logps):
+    raise SystemExit(0)
+
+
+def loops(policy_logps):
+    while True:
+        pass
 
 
 def raises(policy_logps):
