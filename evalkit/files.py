@@ -30,7 +30,7 @@ def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except json.JSONDecodeError as error:
-        raise EvalkitError(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}") from error
+        raise EvalkitError(f"{path}:{number}: not JSON: {error.msg} (column {error.colno})") from error
     if not isinstance(value, dict):
         raise EvalkitError(f"{path}:{number}: expected a JSON object, found {type(value).__name__}")
     return value

@@ -171,6 +171,9 @@ def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callabl
         raise TrainerError(
             f"--balance: sets {' and '.join(names)}, and --set gives {given[0]}; leave one of the two out"
         )
+    if loss.needs_labels and report.examples > 1 and not (report.desirable and report.undesirable):
+        only = "desirable" if report.desirable else "undesirable"
+        tell(f"warning: every label is {only}; {loss.name} is meant to learn from both")
     if not weighs or given or not report.desirable or not report.undesirable:
         return loss
     weights = balanced_weights(report.desirable, report.undesirable)

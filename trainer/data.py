@@ -143,7 +143,7 @@ def _label_problem(value: Any) -> str | None:
 
 def _text_problem(value: Any) -> str | None:
     if isinstance(value, str):
-        return None
+        return _broken_text(value)
     if not isinstance(value, list):
         return f"is {_shown(value)}; expected text, or a list of {{role, content}}"
     if not value:
@@ -153,6 +153,17 @@ def _text_problem(value: Any) -> str | None:
             return f"holds {_shown(message)}; expected messages {{role, content}}"
         if not isinstance(message.get("content"), str):
             return f"holds a message whose content is {_shown(message.get('content'))}; expected text"
+        if problem := _broken_text(message["content"]):
+            return problem
+    return None
+
+
+def _broken_text(text: str) -> str | None:
+    """Return what is wrong with a text that no file could hold: half of an emoji, cut by a log."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return f"holds half a character, {text[error.start]!a}, at place {error.start + 1}; remove it"
     return None
 
 
@@ -183,7 +194,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
                 if raw.strip():
                     yield Row(place=f"{path}:{line}", values=_object(json.loads(raw.rstrip()), f"{path}:{line}"))
     except json.JSONDecodeError as error:
-        raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} at column {error.colno}") from error
+        raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} (column {error.colno})") from error
     except (UnicodeDecodeError, RecursionError) as error:
         raise TrainerError(f"{path}:{line}: malformed JSON: {error}") from error
     except (OSError, EOFError) as error:
@@ -203,7 +214,7 @@ def _json_file(path: Path) -> Iterator[Row]:
     try:
         items = json.loads(text)
     except json.JSONDecodeError as error:
-        raise TrainerError(f"{path}:{error.lineno}: malformed JSON: {error.msg} at column {error.colno}") from error
+        raise TrainerError(f"{path}:{error.lineno}: malformed JSON: {error.msg} (column {error.colno})") from error
     for number, item in enumerate(items, start=1):
         yield Row(place=f"{path}: row {number}", values=_object(item, f"{path}: row {number}"))
 

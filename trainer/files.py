@@ -49,10 +49,18 @@ def writing(path: Path) -> Iterator[None]:
     """Turn what the file system refuses into an error that names the path."""
     try:
         yield
-    except OSError as error:
-        raise TrainerError(
-            f"{path}: cannot be written: {error.strerror or error}; free or choose another place"
-        ) from error
+    except Exception as error:
+        if not _refused_by_disk(error):
+            raise
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise TrainerError(f"{path}: cannot be written: {reason}; free or choose another place") from error
+
+
+def _refused_by_disk(error: Exception) -> bool:
+    """Whether an error is a file system's, also as safetensors and PyTorch dress it."""
+    from safetensors import SafetensorError
+
+    return isinstance(error, OSError | SafetensorError) or "PytorchStreamWriter" in str(error)
 
 
 def as_json(values: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from halotheory.contract import Loss
 from trainer import metrics
 from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
 from trainer.errors import TrainerError
-from trainer.files import as_json, finish_folder, partial_folder, write_text
+from trainer.files import as_json, finish_folder, partial_folder, write_text, writing
 from trainer.loop import Training
 from trainer.model_card import model_card
 from trainer.models import DTYPES
@@ -20,8 +20,11 @@ def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
     Raises:
         TrainerError: it holds another run, or something else that would be lost.
     """
-    if Path(config.model).resolve().is_relative_to(output.resolve()) and Path(config.model).exists():
-        raise TrainerError(f"--output {output}: the starting model {config.model} lies in it; give another --output")
+    if output.exists() and not output.is_dir():
+        raise TrainerError(f"--output {output}: a file; give a folder")
+    for what, given in (("starting model", config.model), ("data", config.data)):
+        if Path(given).exists() and Path(given).resolve().is_relative_to(output.resolve()):
+            raise TrainerError(f"--output {output}: the {what} {given} lies in it; give another --output")
     if overwrite:
         return False
     if not (output / "config.yaml").exists():
@@ -58,8 +61,9 @@ def save_model(training: Training, report: DataReport) -> None:
         model.generation_config.eos_token_id = list(training.codec.stops)
     path = training.output / "model"
     temporary = partial_folder(path)
-    model.save_pretrained(temporary)
-    training.codec.tokenizer.save_pretrained(temporary)
+    with writing(path):
+        model.save_pretrained(temporary)
+        training.codec.tokenizer.save_pretrained(temporary)
     last = metrics.read(training.output / "metrics.jsonl")[-1]
     card = model_card(training.config, training.loss, report, last, training.accelerator.num_processes)
     write_text(temporary / "README.md", card)

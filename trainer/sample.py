@@ -20,6 +20,9 @@ from trainer.files import write_text, writing
 from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
 from trainer.progress import progress, say
 
+_JUDGED = ("completion", "label", "chosen", "rejected")
+"""Columns about other completions than the sampled ones, which they would mislabel."""
+
 
 def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     """Return the file of samples: each row of the data, K times, with `completion`, `sample` and `finished`.
@@ -34,12 +37,14 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     quiet()
     output = Path(config.output)
     rows = _prompts(config)
-    if _finished(output, config, rows, overwrite):
+    wanted = _record(config, rows)
+    if _finished(output, config, wanted, overwrite):
         say(f"{output}: these samples are finished")
         return output
     context, codec = context_length(config.model), load_codec(config.model, config.chat_template)
     prompts = _cut(codec.prompts(rows), config, context, codec)
     model = load_model(config.model, dtype=DTYPES[config.dtype]).to(_device())
+    _begin(output, wanted, overwrite)
     partial = output.with_name(output.name + ".partial")
     size = max(1, config.batch_size // config.samples)
     batches = [range(at, min(at + size, len(rows))) for at in range(0, len(rows), size)]
@@ -122,7 +127,8 @@ def _lines(
         for k in range(samples):
             of = at * samples + k
             new = {"completion": texts[of], "sample": k, "finished": sampled[of][1]}
-            lines.append(json.dumps({**row.values, **new}, ensure_ascii=False, default=str) + "\n")
+            kept = {name: value for name, value in row.values.items() if name not in _JUDGED}
+            lines.append(json.dumps({**kept, **new}, ensure_ascii=False, default=str) + "\n")
     return lines
 
 
@@ -160,18 +166,32 @@ def _cut(prompts: list[list[int]], config: SampleConfig, context: int | None, co
     return cut
 
 
-def _finished(output: Path, config: SampleConfig, rows: list[Row], overwrite: bool) -> bool:
-    """Return whether the file holds these samples; write down which samples are begun otherwise.
-
-    Raises:
-        TrainerError: it holds others.
-    """
-    record = output.with_name(output.name + ".run.json")
+def _record(config: SampleConfig, rows: list[Row]) -> dict[str, Any]:
+    """Return what tells these samples from others."""
     values = json.dumps([row.values for row in rows], default=str).encode()
     wanted = {**asdict(config), "prompts": hashlib.sha256(values).hexdigest()}
     wanted.pop("output")
-    if not overwrite and record.exists():
-        stored = json.loads(record.read_text(encoding="utf-8"))
+    return wanted
+
+
+def _record_path(output: Path) -> Path:
+    return output.with_name(output.name + ".run.json")
+
+
+def _finished(output: Path, config: SampleConfig, wanted: dict[str, Any], overwrite: bool) -> bool:
+    """Return whether the file holds these samples.
+
+    Raises:
+        TrainerError: it holds others, or is no file that may be written.
+    """
+    if output.exists() and not output.is_file():
+        raise TrainerError(f"--output {output}: no regular file; give a file that may be written")
+    if output.exists() and Path(config.data).exists() and output.samefile(config.data):
+        raise TrainerError(f"--output {output}: it is the data; give another --output")
+    if overwrite:
+        return False
+    if _record_path(output).exists():
+        stored = json.loads(_record_path(output).read_text(encoding="utf-8"))
         changed = differing_keys(stored, wanted)
         if changed:
             raise TrainerError(
@@ -179,12 +199,17 @@ def _finished(output: Path, config: SampleConfig, rows: list[Row], overwrite: bo
                 "give another --output, or --overwrite"
             )
         return output.exists()
-    if not overwrite and output.exists():
+    if output.exists():
         raise TrainerError(f"{output}: exists, and is of no run; give another --output, or --overwrite")
-    for old in (output, output.with_name(output.name + ".partial")):
-        old.unlink(missing_ok=True)
-    write_text(record, json.dumps(wanted, indent=2) + "\n")
     return False
+
+
+def _begin(output: Path, wanted: dict[str, Any], overwrite: bool) -> None:
+    """Write down which samples are begun; with `overwrite`, remove older ones."""
+    if overwrite or not _record_path(output).exists():
+        for old in (output, output.with_name(output.name + ".partial")):
+            old.unlink(missing_ok=True)
+        write_text(_record_path(output), json.dumps(wanted, indent=2) + "\n")
 
 
 def _done(partial: Path, lines_per_batch: list[int]) -> int:

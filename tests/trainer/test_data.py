@@ -50,11 +50,11 @@ def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("d.jsonl", b'{"a": 1}\n{"a": }\n', "d.jsonl:2: malformed JSON: Expecting value at column 7"),
+        ("d.jsonl", b'{"a": 1}\n{"a": }\n', "d.jsonl:2: malformed JSON: Expecting value (column 7)"),
         ("d.jsonl", b'{"a": 1}\n[1]\n', "d.jsonl:2: the row is [1] (list); expected an object"),
         ("d.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "d.jsonl:2: malformed JSON: 'utf-8' codec"),
         ("d.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9], "d.jsonl.gz:100: cannot be read"),
-        ("d.json", b'[{"a": 1},\n{"a": }]', "d.json:2: malformed JSON: Expecting value at column 7"),
+        ("d.json", b'[{"a": 1},\n{"a": }]', "d.json:2: malformed JSON: Expecting value (column 7)"),
         ("d.json", b"[1]", "d.json: row 1: the row is 1 (int)"),
         ("d.parquet", b"PAR1 no parquet", "d.parquet: cannot be read as Parquet"),
         ("d.csv", b"a,b\n", "d.csv: unknown kind of file; give .jsonl, .json or .parquet"),

@@ -156,15 +156,33 @@ def test_a_prompt_longer_than_the_context_loses_its_beginning(
     assert lines()[0]["completion"] == lines("short.jsonl")[0]["completion"]
 
 
+@pytest.mark.usefixtures("prompts")
+def test_what_was_said_of_another_completion_is_left_out(workplace: Path) -> None:
+    write_jsonl(workplace / "p.jsonl", [{"prompt": "1+1=", "completion": "3", "label": False, "source": "log"}])
+    sample(config())
+    assert set(lines()[0]) == {"prompt", "source", "completion", "sample", "finished"}
+
+
+def test_a_refused_command_leaves_the_next_one_free(prompts: Path, trainer: Callable[..., Ended]) -> None:
+    words = ("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl", "--max-new-tokens")
+    assert trainer(*words, "64").status == 2
+    assert trainer(*words, "3").status == 0
+    data = prompts.read_bytes()
+    ended = trainer("sample", "--model", "model", "--data", "p.jsonl", "--output", "p.jsonl", "--overwrite")
+    assert ended.status == 2
+    assert prompts.read_bytes() == data
+
+
 @pytest.mark.parametrize(
     ("rows", "words", "message"),
     [
+        ([{"prompt": "\ud83d is"}], (), "p.jsonl:1: prompt holds half a character, '\\ud83d', at place 1"),
         ([{"promt": "a"}], (), "p.jsonl:1: no column 'prompt'; is it 'promt'?"),
         ([{"prompt": 3}], (), "p.jsonl:1: prompt is 3 (int)"),
         ([], (), "p.jsonl: holds no rows"),
         (PROMPTS, ("--max-new-tokens", "64"), "--max-new-tokens 64: model knows 64 positions"),
         (PROMPTS, ("--model", "none/at/all"), "--model none/at/all: no such folder"),
-        (PROMPTS, ("--output", "p.jsonl"), "p.jsonl: exists, and is of no run"),
+        (PROMPTS, ("--output", "p.jsonl"), "p.jsonl: it is the data"),
     ],
 )
 def test_bad_input(
