@@ -164,7 +164,9 @@ def _run(loss: Loss, labels: Sequence[bool], hyperparameters: Mapping[str, Expr]
         output = loss.function(**inputs, **settings)
         if not torch.equal(before, torch.get_rng_state()):
             raise loss.error("draws random numbers; such a loss cannot be checked")
-    except (HaloTheoryError, _NeedsValueError, TimeoutError):
+    except _StopTracing as stop:
+        raise stop.error from None
+    except (HaloTheoryError, TimeoutError):
         raise
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
@@ -176,12 +178,20 @@ def _run(loss: Loss, labels: Sequence[bool], hyperparameters: Mapping[str, Expr]
     raise loss.error(f"returned {type(output).__name__}; return a tensor of losses, one per example")
 
 
-class _NeedsValueError(Exception):
+class _NeedsValueError(BaseException):
     """The code asked for the number behind these hyperparameters."""
 
     def __init__(self, names: set[str]) -> None:
         super().__init__(", ".join(sorted(names)))
         self.names = names
+
+
+class _StopTracing(BaseException):
+    """The code cannot be traced beyond here; not an Exception, so that no `except Exception` of the user's hides it."""
+
+    def __init__(self, error: HaloTheoryError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class SymbolicTensor(torch.Tensor):
@@ -258,8 +268,8 @@ def _python_value(loss: Loss, value: Expr) -> Any:
     )
 
 
-def _error_here(loss: Loss, message: str) -> HaloTheoryError:
-    return loss.error(message, line=_line_now(loss))
+def _error_here(loss: Loss, message: str) -> _StopTracing:
+    return _StopTracing(loss.error(message, line=_line_now(loss)))
 
 
 def _templates(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

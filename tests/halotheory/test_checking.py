@@ -156,6 +156,7 @@ def test_a_tempered_reference_is_refuted_strictly() -> None:
     ("name", "message"),
     [
         ("branches_on_data", "may not branch on its data"),
+        ("hides_its_branch", "may not branch on its data"),
         ("reads_an_entry", "turn it into a Python number"),
         ("draws_like", "'rand_like' is random"),
         ("draws", "draws random numbers"),

@@ -278,6 +278,16 @@ def branches_on_data(policy_logps, reference_logps):
     return -difference
 
 
+def hides_its_branch(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    try:
+        if z.mean() > 1e9:
+            return z * 0
+    except Exception:
+        pass
+    return torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
+
+
 def reads_an_entry(policy_logps):
     return policy_logps * float(policy_logps[0])
 
