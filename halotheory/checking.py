@@ -49,12 +49,7 @@ def check(
     began = time.monotonic()
     chosen = _loaded(loss).with_settings(settings or {})
     deadline = Deadline(timeout)
-    try:
-        with time_limit(timeout):
-            traced = trace(chosen)
-            check_agreement(traced)
-    except TimeoutError as error:
-        raise chosen.error(f"could not be read within the {timeout:g} s of --timeout") from error
+    traced = _read(chosen, timeout)
     values = {
         symbol: exact(chosen.hyperparameters[name])
         for name, symbol in traced.hyperparameters.items()
@@ -70,29 +65,54 @@ def check(
             raise
         outcome = _Outcome(word="undecided", notes=[f"no decision within the {timeout:g} s of --timeout"])
         holds_for = _as_set(values)
+    if strict and (_relaxations(parts, outcome) or outcome.strictly_not):
+        holds_for = _as_set(values)
     numbers = [f"{name} = {value}" for name, value in traced.hyperparameters.items() if not isinstance(value, Symbol)]
-    relaxations = [*parts.relaxations, *outcome.relaxations] if outcome.word == "halo" else []
+    holds_for = ", ".join([holds_for, *numbers] if values or not numbers else numbers)
+    verdict = _verdict(traced, parts, outcome, holds_for, strict=strict)
+    return replace(verdict, seconds=round(time.monotonic() - began, 3))
+
+
+def _read(loss: Loss, timeout: float) -> Traced:
+    """Return the loss as expressions that agree with running it.
+
+    Raises:
+        HaloTheoryError: it cannot be read, or not in time.
+    """
+    try:
+        with time_limit(timeout):
+            traced = trace(loss)
+            check_agreement(traced)
+    except TimeoutError as error:
+        raise loss.error(f"could not be read within the {timeout:g} s of --timeout") from error
+    return traced
+
+
+def _relaxations(parts: Decomposition, outcome: "_Outcome") -> list[str]:
+    return [*parts.relaxations, *outcome.relaxations] if outcome.word == "halo" else []
+
+
+def _verdict(traced: Traced, parts: Decomposition, outcome: "_Outcome", holds_for: str, *, strict: bool) -> Verdict:
+    """Return what was decided, in the words of the report."""
+    loss, word, relaxations = traced.loss, outcome.word, _relaxations(parts, outcome)
     notes = [*traced.notes, *outcome.notes]
-    word = outcome.word
-    if word == "halo" and chosen.needs_kl:
+    if word == "halo" and loss.needs_kl:
         notes.append(
             "in training kl is a clamped estimate from mismatched outputs: then with estimated_reference_point"
         )
     if strict and (relaxations or outcome.strictly_not):
-        word, holds_for = "not_halo", _as_set(values)
+        word = "not_halo"
         notes += [f"a HALO only with {', '.join(relaxations)}, which --strict refuses"] * bool(relaxations)
-    holds_for = ", ".join([holds_for, *numbers] if values or not numbers else numbers)
     return Verdict(
-        loss=chosen.name,
+        loss=loss.name,
         verdict=word,
         strict=word == "halo" and not relaxations,
         relaxations=relaxations,
-        hyperparameters=chosen.hyperparameters,
+        hyperparameters=loss.hyperparameters,
         holds_for=holds_for,
         construction=_construction(traced, parts, outcome) if word == "halo" else None,
         conditions=[*parts.findings, *outcome.findings],
         notes=notes,
-        seconds=round(time.monotonic() - began, 3),
     )
 
 

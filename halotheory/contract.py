@@ -77,7 +77,7 @@ class Loss:
         except (HaloTheoryError, TimeoutError):
             raise
         except (Exception, SystemExit) as error:
-            raise self.error(f"raised {_described(error)}", line=_line_in(error, self.path)) from error
+            raise self.raised(error) from error
         if not isinstance(losses, Tensor):
             raise self.error(f"returned {type(losses).__name__}; return a tensor of losses, one per example")
         if losses.shape not in {(batch,), ()}:
@@ -118,6 +118,10 @@ class Loss:
                 raise self.error(f"hyperparameter {name}={value} is not finite")
         values = {name: float(settings.get(name, default)) for name, default in self.hyperparameters.items()}
         return replace(self, hyperparameters=values)
+
+    def raised(self, error: BaseException) -> HaloTheoryError:
+        """Return an error that tells what the loss raised, and on which of its lines."""
+        return self.error(f"raised {_described(error)}", line=_line_in(error, self.function.__code__.co_filename))
 
     def error(self, message: str, *, line: int | None = None) -> HaloTheoryError:
         """Return an error that names this loss, its file and line."""

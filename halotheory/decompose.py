@@ -8,7 +8,7 @@ import sympy
 from sympy import Expr, Integer, Symbol
 
 from halotheory.enclose import sign
-from halotheory.findings import Finding, Status, Witness
+from halotheory.findings import Finding, Status, Witness, undecided
 from halotheory.operations import detach, expanded
 from halotheory.shape import Z
 from halotheory.trace import Traced, argument_symbol
@@ -127,7 +127,7 @@ def _log_ratio_only(
     name = "log_ratio_only"
     references = {ratio.reference for ratio in ratios}
     if any(term.has(detach) for term in terms.values()):
-        return _undecided(name, "theta enters only through log-ratios", "a detached part depends on theta")
+        return undecided(name, "theta enters only through log-ratios", "a detached part depends on theta")
     if not any(term.free_symbols & references for term in terms.values()):
         return Finding(
             name=name,
@@ -144,7 +144,7 @@ def _log_ratio_only(
         )
     witness = _cross_difference(terms, ratios, settings)
     if witness is None:
-        return _undecided(name, "log pi_ref enters only through log-ratios", "no counterexample at simple points")
+        return undecided(name, "log pi_ref enters only through log-ratios", "no counterexample at simple points")
     return Finding(
         name=name,
         status=Status.REFUTED,
@@ -195,10 +195,10 @@ def _reference_point(
             statement=f"the loss is a function of z = {z}, with {_named_reference_point(traced)}",
         )
     if any(term.free_symbols & _lengths(traced) for term in terms.values()):
-        return _undecided(name, "the loss is a function of some z", "lengths as normalisers are not analysed yet")
+        return undecided(name, "the loss is a function of some z", "lengths as normalisers are not analysed yet")
     if witness is None:
         tried = "no common shift of the rewards that changes the loss at simple points"
-        return _undecided(name, "the loss is a function of some z", tried)
+        return undecided(name, "the loss is a function of some z", tried)
     return Finding(
         name=name,
         status=Status.REFUTED,
@@ -285,7 +285,3 @@ def _named_reference_point(traced: Traced) -> str:
     if traced.loss.kind == "paired":
         return "Q the point mass on the other output of the pair"
     return "a reference point"
-
-
-def _undecided(name: str, statement: str, tried: str) -> Finding:
-    return Finding(name=name, status=Status.UNDECIDED, method=f"tried: {tried}", statement=f"open: {statement}")

@@ -45,6 +45,11 @@ class Finding:
             raise ValueError(f"{self.name}: a witness belongs to a refutation, and a refutation needs one")
 
 
+def undecided(name: str, statement: str, tried: str) -> Finding:
+    """Return the finding that a condition stays open, with what was tried."""
+    return Finding(name=name, status=Status.UNDECIDED, method=f"tried: {tried}", statement=f"open: {statement}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Construction:
     """The parts of a HALO, as SymPy-readable strings in z and the hyperparameters.

@@ -8,7 +8,7 @@ import sympy
 from sympy import Expr, Integer, Rational, Symbol
 
 from halotheory.enclose import sign
-from halotheory.findings import Finding, Status, Witness
+from halotheory.findings import Finding, Status, Witness, undecided
 from halotheory.nonnegative import Deadline
 from halotheory.shape import Z, equal_up_to_constant
 
@@ -87,12 +87,8 @@ def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], *, may_mirr
             statement="increments of the two labels' terms are in no constant ratio, neither in z nor in -z",
             witness={**plain, **{f"mirrored: {key}": value for key, value in mirrored.items()}},
         )
-    return Finding(
-        name=name,
-        status=Status.UNDECIDED,
-        method="tried: equality up to sign, constant, weight and mirror image, and increments at simple places",
-        statement="open: desirable and undesirable outputs share one v",
-    )
+    tried = "equality up to sign, constant, weight and mirror image, and increments at simple places"
+    return undecided(name, "desirable and undesirable outputs share one v", tried)
 
 
 def _increments(v: Expr, shape: Expr) -> Witness | None:

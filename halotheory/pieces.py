@@ -81,19 +81,16 @@ def take_apart(
 
 
 def tidy(function: Expr, z: Symbol, deadline: Deadline) -> Expr:
-    """Return the same function with nested conditions flattened into intervals, where their order is known."""
+    """Return the same function with its nested conditions flattened into one, where it has just two pieces."""
     if not function.has(Piecewise):
         return function
     try:
         pieces, seams = take_apart(function, z, deadline)
     except NotPiecewiseLinearError:
         return function
-    if len(pieces) != len(seams) + 1 or any(seam.where for seam in seams):
+    if len(pieces) != 2 or len(seams) != 1 or seams[0].where or pieces[0].expression == pieces[1].expression:
         return function
-    first, last = pieces[0], pieces[-1]
-    if len(pieces) != 2 or first.expression == last.expression:
-        return function
-    below, above = (sympy.factor(sympy.cancel(piece.expression)) for piece in (first, last))
+    below, above = (sympy.factor(sympy.cancel(piece.expression)) for piece in pieces)
     at_left = sympy.simplify(seams[0].middle - seams[0].left) == 0
     condition = z <= seams[0].at if at_left else z < seams[0].at
     return Piecewise((below, condition), (above, True))

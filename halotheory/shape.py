@@ -8,7 +8,7 @@ from sympy import Expr, Rational, Symbol
 from sympy.core.relational import Relational
 
 from halotheory import falsify
-from halotheory.findings import Finding, Status, Witness
+from halotheory.findings import Finding, Status, Witness, undecided
 from halotheory.nonnegative import Answer, Deadline, identically_zero, nonnegative
 from halotheory.pieces import NotPiecewiseLinearError, Piece, Seam, take_apart
 
@@ -40,7 +40,7 @@ def non_decreasing(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline)
     try:
         pieces, seams = take_apart(v, Z, deadline)
     except NotPiecewiseLinearError as error:
-        return _undecided("non_decreasing", statement, f"cannot be taken apart: {error}")
+        return undecided("non_decreasing", statement, f"cannot be taken apart: {error}")
     goals = [_Goal(expression=sympy.diff(piece.expression, Z), where=piece.where) for piece in pieces]
     goals += [_Goal(expression=step, where=seam.where) for seam in seams for step in _steps(seam)]
     goals += _domain(pieces)
@@ -51,7 +51,7 @@ def non_decreasing(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline)
     pairs = falsify.rising_pairs(_hints(answers, seams, settings))
     witness = falsify.find_witness(v, Z, falsify.decrease, pairs, settings, deadline)
     if witness is None:
-        return _undecided("non_decreasing", statement, _tried(answers))
+        return undecided("non_decreasing", statement, _tried(answers))
     return _refuted("non_decreasing", "v falls: z1 < z2, but v(z1) > v(z2)", witness)
 
 
@@ -65,7 +65,7 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
     try:
         pieces, seams = take_apart(v, Z, deadline, also_at=[sympy.S.Zero])
     except NotPiecewiseLinearError as error:
-        return _undecided("concave_in_gains", statement, f"cannot be taken apart: {error}")
+        return undecided("concave_in_gains", statement, f"cannot be taken apart: {error}")
     gains = [piece for piece in pieces if sympy.StrictLessThan(Z, 0, evaluate=False) not in piece.where]
     inside = [seam for seam in seams if seam.at != 0 and _positive(seam)]
     goals = [_Goal(expression=-sympy.diff(piece.expression, Z, 2), where=piece.where) for piece in gains]
@@ -78,7 +78,7 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
     triples = falsify.midpoint_triples(_hints(answers, inside, settings))
     witness = falsify.find_witness(v, Z, falsify.sag, triples, settings, deadline)
     if witness is None:
-        return _undecided("concave_in_gains", statement, _tried(answers))
+        return undecided("concave_in_gains", statement, _tried(answers))
     return _refuted(
         "concave_in_gains", "v sags: z2 is midway between z1 and z3, but v(z2) lies below the chord", witness
     )
@@ -104,7 +104,7 @@ def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -
             statement=f"v is not constant: v'({slope}) is not 0",
         )
     if witness is None:
-        return _undecided("non_constant", "v is not constant", "no two values told apart at simple points")
+        return undecided("non_constant", "v is not constant", "no two values told apart at simple points")
     shown = ", ".join(f"{name} = {value}" for name, value in witness.items())
     return Finding(
         name="non_constant",
@@ -189,7 +189,3 @@ def _proved(name: str, statement: str, method: str, answers: Sequence[Answer]) -
 
 def _refuted(name: str, statement: str, witness: Witness) -> Finding:
     return Finding(name=name, status=Status.REFUTED, method="evaluated exactly", statement=statement, witness=witness)
-
-
-def _undecided(name: str, statement: str, tried: str) -> Finding:
-    return Finding(name=name, status=Status.UNDECIDED, method=f"tried: {tried}", statement=f"open: {statement}")

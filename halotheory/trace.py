@@ -91,10 +91,10 @@ def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> dict[str, Expr]:
     for label in LABELS if loss.needs_labels else ("example",):
         own = label == "desirable"
         batches = [([own, not own], 0), ([own, own], 0), ([not own, own], 1), ([not own, not own, own], 2)]
-        labels = batches[0][0]
-        if _run(loss, labels, hyperparameters).tolist() != _run(loss, labels, hyperparameters).tolist():
+        runs = [_run(loss, labels, hyperparameters) for labels, _ in batches]
+        if _run(loss, batches[0][0], hyperparameters).tolist() != runs[0].tolist():
             raise loss.error("two runs on the same input differ; a loss that draws or remembers cannot be checked")
-        seen = [_term_of(loss, _run(loss, labels, hyperparameters), len(labels), at) for labels, at in batches]
+        seen = [_term_of(loss, losses, len(labels), at) for losses, (labels, at) in zip(runs, batches, strict=True)]
         for one, other in pairwise(seen):
             if one != other and not _constant(expanded(one - other), loss):
                 raise loss.error("the loss of one example depends on the others of its batch; not analysed yet")
@@ -169,8 +169,7 @@ def _run(loss: Loss, labels: Sequence[bool], hyperparameters: Mapping[str, Expr]
     except (HaloTheoryError, TimeoutError):
         raise
     except (Exception, SystemExit) as error:
-        text = " ".join(str(error).split())
-        raise loss.error(f"raised {type(error).__name__}: {text}", line=_line_of_error(loss, error)) from error
+        raise loss.raised(error) from error
     if isinstance(output, SymbolicTensor):
         return output.entries
     if isinstance(output, Tensor):
@@ -331,15 +330,3 @@ def _line_now(loss: Loss) -> int | None:
             return frame.f_lineno
         frame = frame.f_back
     return None
-
-
-def _line_of_error(loss: Loss, error: BaseException) -> int | None:
-    line, step = None, error.__traceback__
-    while step is not None:
-        if step.tb_frame.f_code.co_filename == loss.function.__code__.co_filename:
-            line = step.tb_lineno
-        step = step.tb_next
-    return line
-
-
-__all__ = ["LABELS", "SymbolicTensor", "Traced", "argument_symbol", "detach", "hyperparameter_symbol", "trace"]
