@@ -1,11 +1,12 @@
 """The search for counterexamples: simple points, found in floats, believed only after a rigorous evaluation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, islice, product
 from typing import Any
 
 import sympy
 from sympy import Expr, Rational, Symbol
+from sympy.core.relational import Relational
 
 from halotheory.enclose import sign
 from halotheory.findings import Status, Witness
@@ -14,6 +15,8 @@ from halotheory.nonnegative import Deadline, nonnegative
 _SIMPLE = [Rational(*n) for n in ((0, 1), (1, 1), (1, 2), (2, 1), (5, 1), (10, 1), (1, 10), (20, 1), (50, 1), (100, 1))]
 _NEAR = [Rational(1, 10**k) for k in range(5)]
 _MOST_CONFIRMATIONS, _MOST_GENERALISATIONS = 20, 4
+_VALUES = [Rational(*n) for n in ((10, 1), (1, 1), (1, 10), (-1, 1), (-10, 1), (-20, 1), (1, 4), (0, 1))]
+_MOST_CONTEXTS = 1000
 _OTHER_SETTINGS = (Rational(1, 7), Rational(1, 2), Rational(3), Rational(20))
 
 Test = Callable[[Callable[[Expr], Any], Sequence[Expr]], Any]
@@ -54,6 +57,7 @@ def find_witness(
     tuples: Iterator[tuple[Expr, ...]],
     settings: Mapping[Symbol, Expr],
     deadline: Deadline,
+    where: Sequence[Relational] = (),
 ) -> Witness | None:
     """Return a counterexample, confirmed by exact or ball arithmetic, or None.
 
@@ -67,7 +71,13 @@ def find_witness(
         tuples: the points to try.
         settings: the hyperparameters' values as set.
         deadline: what is left of the time of the check.
+        where: conditions that a counterexample must meet.
     """
+    context = _context(v, z, settings, where)
+    if context is None:
+        return None
+    v = v.subs(context)
+    where = [relation.subs(context) for relation in where]
     at_settings = v.subs(dict(settings))
     in_floats = sympy.lambdify(z, at_settings, modules="math")
     most = _MOST_GENERALISATIONS if v.free_symbols - {z} else _MOST_CONFIRMATIONS
@@ -75,13 +85,13 @@ def find_witness(
     for points in sorted(tuples, key=_complexity):
         if deadline.left() == 0 or confirmations == most:
             return None
-        if not _likely(in_floats, test, points):
+        if not _meets(points, z, settings, where) or not _likely(in_floats, test, points):
             continue
         confirmations += 1
         if sign(test(lambda point: at_settings.subs(z, point), points)) == 1:
-            general = _for_every_value(v, z, test, points, settings, deadline)
+            general = _for_every_value(v, z, test, points, settings, deadline, where)
             if general is not None:
-                return _witness(v, z, general)
+                return {**_witness(v, z, general), **{str(symbol): str(value) for symbol, value in context.items()}}
     return None
 
 
@@ -103,7 +113,13 @@ def _likely(v: Callable[[float], float], test: Test, points: Sequence[Expr]) -> 
 
 
 def _for_every_value(
-    v: Expr, z: Symbol, test: Test, points: Sequence[Expr], settings: Mapping[Symbol, Expr], deadline: Deadline
+    v: Expr,
+    z: Symbol,
+    test: Test,
+    points: Sequence[Expr],
+    settings: Mapping[Symbol, Expr],
+    deadline: Deadline,
+    where: Sequence[Relational],
 ) -> Sequence[Expr] | None:
     """Return the points, scaled so that they refute for every value of the hyperparameters, or None."""
     free = sorted(v.free_symbols - {z}, key=str)
@@ -117,9 +133,46 @@ def _for_every_value(
         elsewhere = [{symbol: settings[symbol] * factor for symbol in free} for factor in _OTHER_SETTINGS]
         if any(_not_positive(gap, other) for other in elsewhere):
             continue
-        if nonnegative(gap, [], deadline, strictly=True).status is Status.PROVED:
+        if z in _free(where):
+            continue  # scaled points may leave the region
+        if (
+            nonnegative(
+                gap, [relation for relation in where if isinstance(relation, Relational)], deadline, strictly=True
+            ).status
+            is Status.PROVED
+        ):
             return scaled
     return None
+
+
+def _context(
+    v: Expr, z: Symbol, settings: Mapping[Symbol, Expr], where: Sequence[Relational]
+) -> dict[Symbol, Expr] | None:
+    """Return a value for each symbol that is neither z nor a hyperparameter, or None where none is found."""
+    symbols = sorted(v.free_symbols - {z, *settings}, key=str)
+    choices = [[value for value in _VALUES if _can_be(symbol, value)] for symbol in symbols]
+    for values in islice(product(*choices), _MOST_CONTEXTS):
+        context = dict(zip(symbols, values, strict=True))
+        if all(relation.subs(context) != sympy.false for relation in where):
+            return context
+    return None
+
+
+def _can_be(symbol: Symbol, value: Rational) -> bool:
+    return not (
+        (symbol.is_positive and value <= 0)
+        or (symbol.is_nonnegative and value < 0)
+        or (symbol.is_nonpositive and value > 0)
+        or (symbol.is_negative and value >= 0)
+    )
+
+
+def _meets(points: Sequence[Expr], z: Symbol, settings: Mapping[Symbol, Expr], where: Sequence[Relational]) -> bool:
+    return all(relation.subs({**settings, z: point}) == sympy.true for relation in where for point in points)
+
+
+def _free(where: Sequence[Relational]) -> set[Any]:
+    return {symbol for relation in where for symbol in relation.free_symbols}
 
 
 def _not_positive(gap: Expr, point: Mapping[Symbol, Expr]) -> bool:

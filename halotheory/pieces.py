@@ -51,7 +51,12 @@ class Seam:
 
 
 def take_apart(
-    function: Expr, z: Symbol, deadline: Deadline, *, also_at: Sequence[Expr] = ()
+    function: Expr,
+    z: Symbol,
+    deadline: Deadline,
+    *,
+    also_at: Sequence[Expr] = (),
+    under: Sequence[Relational] = (),
 ) -> tuple[list[Piece], list[Seam]]:
     """Return the smooth pieces of a function and its seams, for every value of the hyperparameters.
 
@@ -60,6 +65,7 @@ def take_apart(
         z: the variable.
         deadline: what is left of the time of the check.
         also_at: further points at which to cut.
+        under: conditions on z and the symbols, which every piece and seam repeats.
 
     Raises:
         NotPiecewiseLinearError: a condition that is not linear in z, or too many seams.
@@ -70,11 +76,13 @@ def take_apart(
     if len(points) > most:
         raise NotPiecewiseLinearError(f"{len(points)} seams")
     pieces, seams = [], []
-    for here in _positions(points, z, deadline):
-        where = [_compare(z, point, side) for point, side in here.items()]
+    for here in _positions(points, z, deadline, under):
+        where = [*under, *(_compare(z, point, side) for point, side in here.items())]
         expressions = [_selected(function, thresholds, here, toward) for toward in (-1, 0, 1)]
         if 0 in here.values():
-            seams.append(_seam(here, expressions, z))
+            if any(relation.subs(z, _seam_place(here)) == sympy.false for relation in under):
+                continue  # outside
+            seams.append(_seam(here, expressions, z, under))
         else:
             pieces.append(Piece(expression=expressions[1], where=where))
     return pieces, seams
@@ -116,7 +124,9 @@ def _compare(z: Symbol, point: Expr, side: int) -> Relational:
     return {-1: sympy.StrictLessThan, 0: sympy.Equality, 1: sympy.StrictGreaterThan}[side](z, point, evaluate=False)
 
 
-def _positions(points: Sequence[Expr], z: Symbol, deadline: Deadline) -> Iterator[dict[Expr, int]]:
+def _positions(
+    points: Sequence[Expr], z: Symbol, deadline: Deadline, under: Sequence[Relational]
+) -> Iterator[dict[Expr, int]]:
     """Yield the ways in which z can stand to the points: -1 left of a point, 0 at it, 1 right of it."""
     if all(point.is_Rational for point in points):
         ordered = sorted(points)
@@ -125,11 +135,11 @@ def _positions(points: Sequence[Expr], z: Symbol, deadline: Deadline) -> Iterato
         return
     for sides in product((-1, 0, 1), repeat=len(points)):
         here: dict[Expr, int] = dict(zip(points, sides, strict=True))
-        if _possible([_compare(z, point, side) for point, side in here.items()], z, deadline):
+        if _possible([*under, *(_compare(z, point, side) for point, side in here.items())], deadline):
             yield here
 
 
-def _possible(where: Sequence[Relational], z: Symbol, deadline: Deadline) -> bool:
+def _possible(where: Sequence[Relational], deadline: Deadline) -> bool:
     """Return False where the comparisons are proved to contradict each other."""
     return nonnegative(sympy.S.NegativeOne, where, deadline).status is not Status.PROVED
 
@@ -145,8 +155,14 @@ def _selected(
     return function.xreplace(truths)
 
 
-def _seam(sides: dict[Expr, int], expressions: Sequence[Expr], z: Symbol) -> Seam:
-    at = next(point for point, side in sides.items() if side == 0)
-    where = [_compare(at, point, side) for point, side in sides.items() if point != at]
+def _seam_place(sides: dict[Expr, int]) -> Expr:
+    return next(point for point, side in sides.items() if side == 0)
+
+
+def _seam(sides: dict[Expr, int], expressions: Sequence[Expr], z: Symbol, under: Sequence[Relational]) -> Seam:
+    at = _seam_place(sides)
+    fixed = [relation.subs(z, at) for relation in under]
+    where = [relation for relation in fixed if isinstance(relation, Relational)]
+    where += [_compare(at, point, side) for point, side in sides.items() if point != at]
     left, middle, right = expressions
     return Seam(at=at, left=left, middle=middle, right=right, where=where)

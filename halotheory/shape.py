@@ -25,20 +25,24 @@ class _Goal:
     strictly: bool = False
 
 
-def non_decreasing(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -> Finding:
+def non_decreasing(
+    v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline, *, where: Sequence[Relational] = ()
+) -> Finding:
     """Return whether v is non-decreasing on the line, for every value of its hyperparameters.
 
     Proved piece by piece: v' >= 0 inside, and no downward jump at a seam. A refutation names z1 < z2 with
     v(z1) > v(z2).
 
     Args:
-        v: of `Z` and hyperparameters.
-        settings: the hyperparameters' values as set, where a counterexample is looked for first.
+        v: of `Z`, hyperparameters and context. A proof is for every value of all of them.
+        settings: the hyperparameters' values as set, where a counterexample is looked for first; a refutation is for
+            every value of them, but for one value of the symbols that it does not name.
         deadline: what is left of the time of the check.
+        where: under which conditions on the symbols, and on `Z`.
     """
     statement = "v is non-decreasing on the whole line"
     try:
-        pieces, seams = take_apart(v, Z, deadline)
+        pieces, seams = take_apart(v, Z, deadline, under=where)
     except NotPiecewiseLinearError as error:
         return undecided("non_decreasing", statement, f"cannot be taken apart: {error}")
     goals = [_Goal(expression=sympy.diff(piece.expression, Z), where=piece.where) for piece in pieces]
@@ -49,13 +53,15 @@ def non_decreasing(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline)
         method = "v' >= 0" if not seams else f"v' >= 0 on {len(pieces)} pieces, no downward jump at their seams"
         return _proved("non_decreasing", statement, method, answers)
     pairs = falsify.rising_pairs(_hints(answers, seams, settings))
-    witness = falsify.find_witness(v, Z, falsify.decrease, pairs, settings, deadline)
+    witness = falsify.find_witness(v, Z, falsify.decrease, pairs, settings, deadline, where)
     if witness is None:
         return undecided("non_decreasing", statement, _tried(answers))
     return _refuted("non_decreasing", "v falls: z1 < z2, but v(z1) > v(z2)", witness)
 
 
-def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -> Finding:
+def concave_in_gains(
+    v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline, *, where: Sequence[Relational] = ()
+) -> Finding:
     """Return whether v is concave on (0, oo), for every value of its hyperparameters.
 
     Proved piece by piece: v'' <= 0 inside; at a seam v is continuous and its slope does not rise. A refutation
@@ -63,7 +69,7 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
     """
     statement = "v is concave on (0, oo)"
     try:
-        pieces, seams = take_apart(v, Z, deadline, also_at=[sympy.S.Zero])
+        pieces, seams = take_apart(v, Z, deadline, also_at=[sympy.S.Zero], under=where)
     except NotPiecewiseLinearError as error:
         return undecided("concave_in_gains", statement, f"cannot be taken apart: {error}")
     gains = [piece for piece in pieces if sympy.StrictLessThan(Z, 0, evaluate=False) not in piece.where]
@@ -76,7 +82,7 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
         method = "v'' <= 0" if not inside else "v'' <= 0 between the seams; continuous, with falling slope, at them"
         return _proved("concave_in_gains", statement, method, answers)
     triples = falsify.midpoint_triples(_hints(answers, inside, settings))
-    witness = falsify.find_witness(v, Z, falsify.sag, triples, settings, deadline)
+    witness = falsify.find_witness(v, Z, falsify.sag, triples, settings, deadline, where)
     if witness is None:
         return undecided("concave_in_gains", statement, _tried(answers))
     return _refuted(
@@ -84,7 +90,9 @@ def concave_in_gains(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadlin
     )
 
 
-def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -> Finding:
+def non_constant(
+    v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline, *, where: Sequence[Relational] = ()
+) -> Finding:
     """Return whether v takes two values, for every value of its hyperparameters."""
     if _same_everywhere(sympy.diff(v, Z)):
         return Finding(
@@ -95,8 +103,8 @@ def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -
             witness={"v": str(v)},
         )
     pairs = falsify.rising_pairs([])
-    witness = falsify.find_witness(v, Z, falsify.change, pairs, settings, deadline)
-    if witness is None and not v.has(sympy.Piecewise) and (slope := _sloping(v, deadline)) is not None:
+    witness = falsify.find_witness(v, Z, falsify.change, pairs, settings, deadline, where)
+    if witness is None and not v.has(sympy.Piecewise) and (slope := _sloping(v, deadline, where)) is not None:
         return Finding(
             name="non_constant",
             status=Status.PROVED,
@@ -114,19 +122,23 @@ def non_constant(v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline) -
     )
 
 
-def _sloping(v: Expr, deadline: Deadline) -> Expr | None:
+def _sloping(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> Expr | None:
     """Return a place at which the slope of a smooth v is proved to differ from 0."""
     slope = sympy.diff(v, Z)
     for place in (sympy.S.Zero, sympy.S.One, *(1 / symbol for symbol in sorted(v.free_symbols - {Z}, key=str))):
-        if nonnegative(slope.subs(Z, place) ** 2, [], deadline, strictly=True).status is Status.PROVED:
+        here = [relation.subs(Z, place) for relation in where]
+        if any(relation == sympy.false for relation in here):
+            continue
+        fixed = [relation for relation in here if relation != sympy.true]
+        if nonnegative(slope.subs(Z, place) ** 2, fixed, deadline, strictly=True).status is Status.PROVED:
             return place
     return None
 
 
-def equal_up_to_constant(one: Expr, other: Expr, deadline: Deadline) -> bool:
+def equal_up_to_constant(one: Expr, other: Expr, deadline: Deadline, *, where: Sequence[Relational] = ()) -> bool:
     """Return whether two functions of z are proved to differ by a constant; False proves nothing."""
     try:
-        pieces, seams = take_apart(one - other, Z, deadline)
+        pieces, seams = take_apart(one - other, Z, deadline, under=where)
     except NotPiecewiseLinearError:
         return False
     gaps = [step for seam in seams for step in _steps(seam)]
