@@ -2,15 +2,16 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from types import FrameType
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import sympy
 import torch
 from sympy import Expr, Symbol
+from sympy.core.relational import Relational
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
@@ -23,6 +24,33 @@ _TAKEN = {"z", "log_ratio", "chosen_log_ratio", "rejected_log_ratio"}
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchTerm:
+    """The loss of one example in a batch whose other examples matter to it.
+
+    Attributes:
+        labels: whether each example is desirable, the example's own label first, then the other examples'
+            (desirable ones first); None where the loss has no labels.
+        term: the own arguments are those of example 0, the others' carry _1, _2, ... as `argument_symbol` names them.
+    """
+
+    labels: tuple[bool, ...] | None
+    term: Expr
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenTerm:
+    """The loss of one completion of a token-level loss.
+
+    Attributes:
+        mask: which of its tokens count.
+        term: of `policy_token_logps_t0`, ..., as `token_symbol` names them.
+    """
+
+    mask: tuple[bool, ...]
+    term: Expr
+
+
+@dataclass(frozen=True, kw_only=True)
 class Traced:
     """The loss of one example, as exact expressions.
 
@@ -32,6 +60,11 @@ class Traced:
         symbols: the symbol of each tensor argument, for the example.
         hyperparameters: each hyperparameter's symbol, or its exact value where the code needs a number.
         notes: what the reader should know, such as hyperparameters that could not stay symbolic.
+        batches: by label, the loss of one example in batches of 2, 3 and 4; empty where its batch does not matter
+            (where it does, `terms` holds those of the largest batch). Batches in which the code yields NaN are absent.
+        tokens: the loss of one completion under several masks; empty where the loss is not token-level.
+        domains: what is known of the symbolic hyperparameters beyond the assumptions of their symbols.
+        reduction: how the code's result comes from the terms: one per example, or their mean or sum.
     """
 
     loss: Loss
@@ -39,6 +72,10 @@ class Traced:
     symbols: Mapping[str, Symbol]
     hyperparameters: Mapping[str, Expr]
     notes: Sequence[str]
+    batches: Mapping[str, Sequence[BatchTerm]] = field(default_factory=dict)
+    tokens: Sequence[TokenTerm] = ()
+    domains: Sequence[Relational] = ()
+    reduction: Literal["none", "mean", "sum"] = "none"
 
 
 def trace(loss: Loss) -> Traced:
@@ -81,6 +118,12 @@ def argument_symbol(name: str, example: int) -> Symbol:
         return Symbol("kl", nonnegative=True)
     suffix = f"_{example}" if example else ""
     return Symbol(name + suffix, positive=True) if "lengths" in name else Symbol(name + suffix, nonpositive=True)
+
+
+def token_symbol(name: str, token: int, example: int = 0) -> Symbol:
+    """Return the symbol of a token-level argument: log-probabilities are at most 0, advantages real."""
+    suffix = f"_t{token}_{example}" if example else f"_t{token}"
+    return Symbol(name + suffix, real=True) if name == "advantages" else Symbol(name + suffix, nonpositive=True)
 
 
 def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> dict[str, Expr]:
