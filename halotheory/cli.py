@@ -1,8 +1,8 @@
 """The command `halotheory`: parse, call one function, print."""
 
-import contextlib
 import json
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,8 @@ import typer
 from halotheory import __version__
 from halotheory.command import ANSWER_IS_NO, DONE, UNDECIDED, run
 from halotheory.errors import HaloTheoryError
+from halotheory.isolation import DEFAULT_TIMEOUT, check_file_isolated, is_file
+from halotheory.settings import parse_settings
 
 if TYPE_CHECKING:
     from halotheory.findings import Verdict
@@ -52,7 +54,9 @@ def check(
     settings: Setting = None,
     strict: Annotated[bool, typer.Option(help="Refuse every relaxation of the definition.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds, after which what is open stays undecided.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds, after which what is open stays undecided.")
+    ] = DEFAULT_TIMEOUT,
 ) -> int:
     """Prove that LOSS is a HALO, refute it, or say that neither was possible.
 
@@ -64,11 +68,7 @@ def check(
 
     Exit status: 0 a HALO, 1 not a HALO, 3 undecided, 2 could not be checked.
     """
-    from halotheory.checking import check as check_loss
-    from halotheory.contract import parse_settings
-
-    with contextlib.redirect_stdout(sys.stderr):  # what the loss file prints is no result
-        verdict = check_loss(loss, settings=parse_settings(settings or []), strict=strict, timeout=timeout)
+    verdict = _verdict(loss, parse_settings(settings or []), strict=strict, timeout=timeout)
     if as_json:
         print(json.dumps(verdict.as_dict(), indent=2))
     else:
@@ -123,19 +123,44 @@ def plot(
     return DONE
 
 
-def _checked(names: list[str], words: list[str]) -> "list[Verdict]":
+def _verdict(
+    loss: str, settings: Mapping[str, float], *, strict: bool = False, timeout: float = DEFAULT_TIMEOUT
+) -> "Verdict":
+    """Return the verdict: of a file from a child process, of a built-in from this one."""
+    if is_file(loss):
+        return check_file_isolated(loss, settings=settings, strict=strict, timeout=timeout, progress=_progress(loss))
     from halotheory.checking import check as check_loss
-    from halotheory.contract import load_loss, parse_settings
 
+    return check_loss(loss, settings=settings, strict=strict, timeout=timeout)
+
+
+def _progress(loss: str) -> Callable[[str, float], None] | None:
+    """Return what keeps a line of progress on standard error, where that is a terminal and the check takes long."""
+    if not sys.stderr.isatty():
+        return None
+    return lambda stage, seconds: print(f"\r{loss}: {stage}, {seconds:.0f} s\033[K\r", end="", file=sys.stderr)
+
+
+def _checked(names: list[str], words: list[str]) -> "list[Verdict]":
+    """Return the verdicts on several losses, each with those of the settings that it has."""
     settings = parse_settings(words)
-    loaded = [load_loss(name) for name in names]
-    unused = [name for name in settings if not any(name in loss.hyperparameters for loss in loaded)]
+    verdicts = [_lenient(name, settings) for name in names]
+    unused = [name for name in settings if not any(name in verdict.hyperparameters for verdict in verdicts)]
     if unused:
         raise HaloTheoryError(f"--set {unused[0]}: none of these losses has such a hyperparameter")
-    return [
-        check_loss(loss, settings={name: value for name, value in settings.items() if name in loss.hyperparameters})
-        for loss in loaded
-    ]
+    return verdicts
+
+
+def _lenient(loss: str, settings: Mapping[str, float]) -> "Verdict":
+    if is_file(loss):
+        return check_file_isolated(loss, settings=settings, lenient=True, progress=_progress(loss))
+    from halotheory.checking import check as check_loss
+    from halotheory.contract import load_loss
+
+    loaded = load_loss(loss)
+    return check_loss(
+        loaded, settings={name: value for name, value in settings.items() if name in loaded.hyperparameters}
+    )
 
 
 def main() -> None:

@@ -16,6 +16,9 @@ from torch import Tensor
 
 import halotheory.losses
 from halotheory.errors import HaloTheoryError
+from halotheory.settings import parse_settings
+
+__all__ = ["ARGUMENTS", "Kind", "Loss", "load_loss", "loss_of", "parse_settings"]
 
 Kind = Literal["paired", "unpaired", "token"]
 
@@ -182,24 +185,6 @@ def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss
         path=path,
         line=line,
     )
-
-
-def parse_settings(words: Sequence[str]) -> dict[str, float]:
-    """Return {'beta': 0.5} for ['beta=0.5'].
-
-    Raises:
-        HaloTheoryError: a word that is not `name=number`.
-    """
-    settings: dict[str, float] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        try:
-            settings[name.strip()] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals or not name.strip():
-            raise HaloTheoryError(f"--set {word}: expected name=number, for example --set beta=0.5")
-    return settings
 
 
 def _split(spec: str) -> tuple[Path, str | None]:
