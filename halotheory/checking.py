@@ -6,24 +6,29 @@ from dataclasses import dataclass, replace
 
 import sympy
 from sympy import Expr, Symbol
+from sympy.core.relational import Relational
 from torch import Tensor
 
+from halotheory import mixture
 from halotheory.agreement import check_agreement
 from halotheory.contract import Loss, load_loss, loss_of
-from halotheory.decompose import Decomposition, decompose
-from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord
+from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
+from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, reference_free
 from halotheory.matching import Match, match
 from halotheory.nonnegative import Deadline, time_limit
 from halotheory.operations import exact
+from halotheory.outputs import by_value
 from halotheory.pieces import tidy
+from halotheory.refute import no_reference_point, reference_outside_ratio
 from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
+from halotheory.token_level import sequence_examples, token_forms
 from halotheory.trace import Traced, trace
-
-_HALF = sympy.Rational(1, 2)
-_RATES = [sympy.Rational(n, 20) for n in (1, 2, 4, 5, 6, 8, 9)]  # of flipped labels
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a check may take before what is open stays undecided."""
+
+_MIXTURE_SECONDS = 15.0
+_EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
 
 def check(
@@ -55,22 +60,21 @@ def check(
         for name, symbol in traced.hyperparameters.items()
         if isinstance(symbol, Symbol)
     }
-    parts = Decomposition.open()
     try:
         with time_limit(deadline.left()):
-            parts = decompose(traced, values)
-            outcome, holds_for = _decide(parts, values, deadline)
+            decision = _decide(traced, values, deadline)
     except Exception:  # the alarm of time_limit may surface as whatever the interrupted library makes of it
         if deadline.left() > 0:
             raise
-        outcome = _Outcome(word="undecided", notes=[f"no decision within the {timeout:g} s of --timeout"])
-        holds_for = _as_set(values)
-    if strict and (_relaxations(parts, outcome) or outcome.strictly_not):
-        holds_for = _as_set(values)
-    numbers = [f"{name} = {value}" for name, value in traced.hyperparameters.items() if not isinstance(value, Symbol)]
-    holds_for = ", ".join([holds_for, *numbers] if values or not numbers else numbers)
-    verdict = _verdict(traced, parts, outcome, holds_for, strict=strict)
+        decision = _Decision(word="undecided", notes=[f"no decision within the {timeout:g} s of --timeout"])
+    verdict = _verdict(traced, values, decision, strict=strict)
     return replace(verdict, seconds=round(time.monotonic() - began, 3))
+
+
+def _loaded(loss: str | Loss | Callable[..., Tensor]) -> Loss:
+    if isinstance(loss, Loss):
+        return loss
+    return load_loss(loss) if isinstance(loss, str) else loss_of(loss)
 
 
 def _read(loss: Loss, timeout: float) -> Traced:
@@ -88,43 +92,9 @@ def _read(loss: Loss, timeout: float) -> Traced:
     return traced
 
 
-def _relaxations(parts: Decomposition, outcome: "_Outcome") -> list[str]:
-    return [*parts.relaxations, *outcome.relaxations] if outcome.word == "halo" else []
-
-
-def _verdict(traced: Traced, parts: Decomposition, outcome: "_Outcome", holds_for: str, *, strict: bool) -> Verdict:
-    """Return what was decided, in the words of the report."""
-    loss, word, relaxations = traced.loss, outcome.word, _relaxations(parts, outcome)
-    notes = [*traced.notes, *outcome.notes]
-    if word == "halo" and loss.needs_kl:
-        notes.append(
-            "in training kl is a clamped estimate from mismatched outputs: then with estimated_reference_point"
-        )
-    if strict and (relaxations or outcome.strictly_not):
-        word = "not_halo"
-        notes += [f"a HALO only with {', '.join(relaxations)}, which --strict refuses"] * bool(relaxations)
-    return Verdict(
-        loss=loss.name,
-        verdict=word,
-        strict=word == "halo" and not relaxations,
-        relaxations=relaxations,
-        hyperparameters=loss.hyperparameters,
-        holds_for=holds_for,
-        construction=_construction(traced, parts, outcome) if word == "halo" else None,
-        conditions=[*parts.findings, *outcome.findings],
-        notes=notes,
-    )
-
-
-def _loaded(loss: str | Loss | Callable[..., Tensor]) -> Loss:
-    if isinstance(loss, Loss):
-        return loss
-    return load_loss(loss) if isinstance(loss, str) else loss_of(loss)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """One way to read the loss as a * v(z) + C.
+    """One way to read a form as a * v(z) + C.
 
     Attributes:
         v: the value function.
@@ -145,7 +115,7 @@ class _Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class _Outcome:
-    """What all readings together decide."""
+    """What all readings of one form together decide."""
 
     word: VerdictWord
     findings: Sequence[Finding] = ()
@@ -156,137 +126,256 @@ class _Outcome:
     strictly_not: bool = False
 
 
-def _decide(parts: Decomposition, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
-    """Return the verdict at the hyperparameters as set, and for which others it holds."""
-    if parts.shapes is None:
-        return _without_shape(parts), _as_set(values)
-    everywhere = _judge(parts.shapes, {}, values, deadline, paired=parts.paired)
-    if everywhere.word == "not_halo" and parts.paired:
-        everywhere = _mixture(parts.shapes, everywhere, {}, values, deadline)
+@dataclass(frozen=True, kw_only=True)
+class _Decision:
+    """What all forms together decide."""
+
+    word: VerdictWord
+    form: Form | None = None
+    outcome: _Outcome | None = None
+    findings: Sequence[Finding] = ()
+    holds_for: str | None = None
+    notes: Sequence[str] = ()
+    strictly_not: bool = False
+
+    @property
+    def relaxations(self) -> list[str]:
+        """What the HALO needs, where there is one."""
+        if self.word != "halo" or self.form is None or self.outcome is None:
+            return []
+        return sorted({*self.form.relaxations, *self.outcome.relaxations})
+
+
+def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> _Decision:
+    """Return the verdict on the forms of a loss: the first that is a HALO, or what refutes them all."""
+    tried: list[tuple[Form, _Outcome, str]] = []
+    terms = [] if traced.loss.kind == "token" else examples(traced)
+    for form in token_forms(traced) if traced.loss.kind == "token" else forms(traced, values):
+        outcome, holds_for = _decide_form(form, traced, values, deadline)
+        if outcome.word == "halo":
+            return _Decision(
+                word="halo",
+                form=form,
+                outcome=outcome,
+                findings=[*_ratio_findings(form, traced), *outcome.findings],
+                holds_for=holds_for,
+                notes=[*form.notes, *outcome.notes],
+            )
+        tried.append((form, outcome, holds_for))
+    terms = terms or sequence_examples(traced)
+    plain = [replace(example, term=by_value(example.term)) for example in terms]
+    return _none_is_a_halo(traced, tried, plain, values) if tried else _no_form(traced, plain, values)
+
+
+def _none_is_a_halo(
+    traced: Traced,
+    tried: Sequence[tuple[Form, _Outcome, str]],
+    terms: Sequence[Example],
+    values: Mapping[Symbol, Expr],
+) -> _Decision:
+    """Return what follows where every form was refuted, or one of them is open."""
+    open_ones = [attempt for attempt in tried if attempt[1].word == "undecided" or attempt[0].unsure]
+    form, outcome, holds_for = (open_ones or tried)[0]
+    ratio, point = _ratio_findings(form, traced)
+    if "uniform_reference" not in form.relaxations and form.relaxations:
+        ratio = reference_outside_ratio(terms, values) or ratio
+    refutation = no_reference_point(terms, values, kl=traced.loss.needs_kl) if form.relaxations else None
+    strictly_not = all(f.relaxations or o.strictly_not or o.word == "not_halo" for f, o, _ in tried)
+    others = [note for f, o, _ in tried if f is not form for note in _why_not(f, o)]
+    return _Decision(
+        word="undecided" if open_ones else "not_halo",
+        form=form,
+        outcome=outcome,
+        findings=[ratio, refutation.finding if refutation else point, *outcome.findings],
+        holds_for=holds_for,
+        notes=[*form.notes, *([form.unsure] if form.unsure else []), *outcome.notes, *others],
+        strictly_not=strictly_not,
+    )
+
+
+def _why_not(form: Form, outcome: _Outcome) -> list[str]:
+    """Return why a form with relaxations does not save the loss either."""
+    named = ", ".join(form.relaxations)
+    guilty = [finding for finding in outcome.findings if finding.status is Status.REFUTED]
+    return [f"nor with {named}: {finding.name} refuted ({_shown(finding)})" for finding in guilty[:1]] if named else []
+
+
+def _no_form(traced: Traced, terms: Sequence[Example], values: Mapping[Symbol, Expr]) -> _Decision:
+    """Return the verdict on a loss that is not a function of any z."""
+    ratio = reference_outside_ratio(terms, values)
+    if ratio is None:
+        ratio = _ratio_finding(traced, [])
+    refutation = no_reference_point(terms, values, kl=traced.loss.needs_kl) if terms else None
+    if refutation is not None and refutation.final:
+        return _Decision(word="not_halo", findings=[ratio, refutation.finding])
+    if refutation is None:
+        tried = "no combination of log-ratios, and no shift of all rewards that changes the loss at simple points"
+        point = undecided("reference_point", "the loss is a function of some z", tried)
+        return _Decision(word="undecided", findings=[ratio, point], strictly_not=ratio.status is Status.REFUTED)
+    note = "no HALO strictly; whether one with a modified_reference, a generalised_link or a context is open"
+    return _Decision(word="undecided", findings=[ratio, refutation.finding], notes=[note], strictly_not=True)
+
+
+def _ratio_findings(form: Form, traced: Traced) -> tuple[Finding, Finding]:
+    """Return what is proved of log-ratios and of the reference point where the loss has this form."""
+    point = Finding(
+        name="reference_point",
+        status=Status.PROVED,
+        method="the loss does not change when the rewards of all outputs are raised alike",
+        statement=f"the loss is a function of z = r - E_Q[r] with r = {form.reward}; {form.point}",
+    )
+    return _ratio_finding(traced, form.relaxations, form.context), point
+
+
+def _ratio_finding(traced: Traced, relaxations: Sequence[str], context: Sequence[Symbol] = ()) -> Finding:
+    method = "log pi = log-ratio + log pi_ref put in; log pi_ref cancels"
+    statement = "up to a constant free of theta, the loss depends on log pi only through log pi - log pi_ref"
+    if reference_free(traced):
+        method = "the loss names no reference"
+        statement = "the loss ignores pi_ref; if pi_ref is uniform, log pi is the log-ratio up to a constant"
+    elif "modified_reference" in relaxations:
+        statement = "theta enters only through the ratio of pi to a modified, theta-free reference"
+    elif any(symbol.name.startswith("reference_") for symbol in context):
+        statement = "with log pi_ref as a context, theta enters only through log pi - log pi_ref"
+        method = "log pi = log-ratio + log pi_ref put in; what is left of log pi_ref is free of theta"
+    return Finding(name="log_ratio_only", status=Status.PROVED, method=method, statement=statement)
+
+
+def _decide_form(form: Form, traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
+    """Return the verdict on one form at the hyperparameters as set, and for which others it holds."""
+    judged = _Judge(form=form, domains=traced.domains, values=values, deadline=deadline)
+    everywhere = judged.at({})
+    if everywhere.word == "not_halo" and form.either_output:
+        everywhere = _mixture(judged, everywhere, {})
     if everywhere.word == "not_halo" or (everywhere.word == "halo" and not everywhere.relaxations):
-        return everywhere, _every(values)
-    outcome = _judge(parts.shapes, values, values, deadline, paired=parts.paired)
+        return everywhere, _every(values, traced)
+    outcome = judged.at(values)
     if outcome.word == "not_halo":
-        mixed = _mixture(parts.shapes, outcome, values, values, deadline) if parts.paired else outcome
-        return mixed, _as_set(values)
-    fixed = dict(values)
-    for symbol in values:  # which of them may vary, the others kept as set, without changing the verdict?
-        fewer = {other: value for other, value in fixed.items() if other != symbol}
-        freed = _judge(parts.shapes, fewer, values, deadline, paired=parts.paired)
-        if outcome.word != "undecided" and (freed.word, freed.relaxations) == (outcome.word, outcome.relaxations):
-            outcome, fixed = freed, fewer
+        return (_mixture(judged, outcome, values) if form.either_output else outcome), _as_set(values)
+    if outcome.word == "undecided":
+        return outcome, _as_set(values)
+    outcome, fixed = _freed(judged, outcome)
     free = [symbol for symbol in values if symbol not in fixed]
-    holds = f"{_every(free)} with {_as_set(fixed)}" if free and fixed else _every(free) if free else _as_set(values)
+    holds = f"{_every(free, traced)} with {_as_set(fixed)}" if free and fixed else _as_set(values)
+    holds = _every(free, traced) if free and not fixed else holds
     if everywhere.word == "halo" and tuple(everywhere.relaxations) != tuple(outcome.relaxations):
-        holds += f"; with {', '.join(everywhere.relaxations)} for {_every(values)}"
+        holds += f"; with {', '.join(everywhere.relaxations)} for {_every(values, traced)}"
     return outcome, holds
 
 
-def _without_shape(parts: Decomposition) -> _Outcome:
-    """Return the verdict on a loss that is not a function of z."""
-    refuted = any(finding.status is Status.REFUTED for finding in parts.findings)
-    if not refuted or parts.final:
-        return _Outcome(word="not_halo" if refuted else "undecided")
-    note = "no HALO strictly; whether one with a modified_reference, a generalised_link or a context is not analysed"
-    return _Outcome(word="undecided", strictly_not=True, notes=[note])
+def _freed(judged: "_Judge", outcome: _Outcome) -> tuple[_Outcome, dict[Symbol, Expr]]:
+    """Return which hyperparameters may vary, the others kept as set, without changing the verdict."""
+    fixed = dict(judged.values)
+    for symbol in judged.values:
+        fewer = {other: value for other, value in fixed.items() if other != symbol}
+        freed = judged.at(fewer)
+        if (freed.word, freed.relaxations) == (outcome.word, outcome.relaxations):
+            outcome, fixed = freed, fewer
+    return outcome, fixed
 
 
-def _mixture(
-    shapes: Mapping[str, Expr],
-    strictly: _Outcome,
-    fixed: Mapping[Symbol, Expr],
-    values: Mapping[Symbol, Expr],
-    deadline: Deadline,
-) -> _Outcome:
+@dataclass(frozen=True, kw_only=True)
+class _Judge:
+    """One form, to be judged with some hyperparameters fixed."""
+
+    form: Form
+    domains: Sequence[Relational]
+    values: Mapping[Symbol, Expr]
+    deadline: Deadline
+
+    def at(self, fixed: Mapping[Symbol, Expr], shapes: Mapping[str, Expr] | None = None) -> _Outcome:
+        """Return what holds for every value of the hyperparameters that are not fixed."""
+        chosen = shapes or self.form.shapes
+        chosen = {label: shape.subs(dict(fixed)) for label, shape in chosen.items()}
+        free = {symbol: value for symbol, value in self.values.items() if symbol not in fixed}
+        if self.form.spoiled is not None:
+            return _spoiled(self.form)
+        failed: list[tuple[_Reading, list[Finding]]] = []
+        for reading in _readings(chosen, free, self.deadline, either_output=self.form.either_output):
+            findings = self._examined(reading, free, [])
+            if all(finding.status is Status.PROVED for finding in findings):
+                return _Outcome(
+                    word="halo", findings=findings, reading=reading, shapes=chosen, relaxations=reading.relaxations
+                )
+            failed.append((reading, findings))
+        open_ones = [pair for pair in failed if pair[1][-1].status is not Status.REFUTED]
+        reading, findings = (open_ones or failed)[0]
+        if not open_ones:
+            findings = self._examined(reading, free, findings)
+        notes = [_failure(other, found) for other, found in failed if other is not reading] if not open_ones else []
+        return _Outcome(word="undecided" if open_ones else "not_halo", findings=findings, reading=reading, notes=notes)
+
+    def _examined(self, reading: _Reading, free: Mapping[Symbol, Expr], known: Sequence[Finding]) -> list[Finding]:
+        """Return the findings on a reading, up to the first refutation; beyond it where that one is `known`."""
+        findings = list(known) or [reading.finding]
+        if reading.finding.status is not Status.PROVED:
+            return findings
+        for examine in _EXAMINERS[len(findings) - 1 :]:
+            if findings[-1].status is Status.REFUTED and not known:
+                break
+            findings.append(self._over_cases(examine, reading.v, free))
+        return findings
+
+    def _over_cases(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr]) -> Finding:
+        """Return the finding over all cases: refuted in one, proved in all, or open."""
+        found = [self._in_case(examine, v, free, case) for case in self.form.cases]
+        for status in (Status.REFUTED, Status.UNDECIDED):
+            for finding in found:
+                if finding.status is status:
+                    return finding
+        if len(found) == 1:
+            return found[0]
+        methods = "; ".join(
+            f"for {', '.join(str(relation) for relation in case.where)}: {finding.method}"
+            for case, finding in zip(self.form.cases, found, strict=True)
+        )
+        return replace(found[0], method=methods)
+
+    def _in_case(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr], case: Case) -> Finding:
+        where = [*case.where, *(relation for relation in self.domains if relation.free_symbols <= set(free))]
+        return examine(v.subs(dict(case.context)), free, self.deadline, where=where)
+
+
+def _spoiled(form: Form) -> _Outcome:
+    finding = Finding(
+        name="single_value_function",
+        status=Status.REFUTED,
+        method="evaluated exactly",
+        statement="the detached factor of v is not positive everywhere",
+        witness=form.spoiled,
+    )
+    return _Outcome(word="not_halo", findings=[finding])
+
+
+def _mixture(judged: _Judge, strictly: _Outcome, fixed: Mapping[Symbol, Expr]) -> _Outcome:
     """Return whether a paired loss that is no HALO strictly is the expectation of one over flipped labels.
 
-    With labels flipped at a rate e in (0, 1/2), loss(h) = (1 - e) clean(h) + e clean(-h), so that the clean loss is
-    the even part of the loss plus 1 / (1 - 2e) times its odd part. A few rates are tried; refuting the clean loss
-    for every positive factor in place of 1 / (1 - 2e) refutes every rate.
+    A few rates are tried; refuting the clean loss for every positive factor in place of 1 / (1 - 2e) refutes
+    every rate.
     """
-    shape = shapes["example"]
-    even, odd = (sympy.expand((shape + side * shape.subs(Z, -Z)) / 2) for side in (1, -1))
-    for rate in dict.fromkeys([*(value for value in values.values() if value < _HALF), *_RATES]):
-        clean = sympy.expand(even + odd / (1 - 2 * rate))
-        found = _judge({"example": clean}, values, values, deadline, paired=True)
+    limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
+    even, odd = mixture.parts(judged.form.shapes[ONE_TERM])
+    for rate in mixture.rates(iter(judged.values.values())):
+        found = limited.at(judged.values, {ONE_TERM: mixture.clean(even, odd, rate)})
         if found.word == "halo":
             note = f"the expectation, over labels flipped at rate {rate}, of a HALO with this v"
             return replace(found, relaxations=["label_mixture", *found.relaxations], notes=[note])
+    if mixture.never_monotone(even.subs(dict(fixed)), odd.subs(dict(fixed)), limited.deadline):
+        return strictly
     factor = sympy.Dummy("factor", positive=True)
-    widened = {**values, factor: sympy.Integer(2)}
-    every = _judge({"example": even + factor * odd}, fixed, widened, deadline, paired=True)
-    if every.word == "not_halo":
+    widened = replace(limited, values={**judged.values, factor: sympy.Integer(2)})
+    if widened.at(fixed, {ONE_TERM: even + factor * odd}).word == "not_halo":
         return strictly
     note = "no HALO strictly; whether it is a label_mixture is open"
     return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
 
 
-def _every(symbols: Sequence[Symbol] | Mapping[Symbol, Expr]) -> str:
-    return ", ".join(f"every {symbol} > 0" for symbol in symbols) or "the loss as it is"
-
-
-def _as_set(values: Mapping[Symbol, Expr]) -> str:
-    return ", ".join(f"{symbol} = {value}" for symbol, value in values.items()) or "the loss as it is"
-
-
-def _judge(
-    shapes: Mapping[str, Expr],
-    fixed: Mapping[Symbol, Expr],
-    values: Mapping[Symbol, Expr],
-    deadline: Deadline,
-    *,
-    paired: bool,
-) -> _Outcome:
-    """Return what holds for every value of the hyperparameters that are not fixed."""
-    shapes = {label: shape.subs(dict(fixed)) for label, shape in shapes.items()}
-    free = {symbol: value for symbol, value in values.items() if symbol not in fixed}
-    context = {symbol for shape in shapes.values() for symbol in shape.free_symbols} - {Z, *free}
-    free |= dict.fromkeys(sorted(context, key=str), sympy.Integer(10))  # lengths: whatever they are
-    failed: list[tuple[_Reading, list[Finding]]] = []
-    for reading in _readings(shapes, free, deadline, paired=paired):
-        findings = _examined(reading, free, deadline, [])
-        if all(finding.status is Status.PROVED for finding in findings):
-            return _Outcome(
-                word="halo", findings=findings, reading=reading, shapes=shapes, relaxations=reading.relaxations
-            )
-        failed.append((reading, findings))
-    open_ones = [pair for pair in failed if pair[1][-1].status is not Status.REFUTED]
-    reading, findings = (open_ones or failed)[0]
-    if not open_ones:
-        findings = _examined(reading, free, deadline, findings)
-    notes = [_failure(other, found) for other, found in failed if other is not reading] if not open_ones else []
-    return _Outcome(word="undecided" if open_ones else "not_halo", findings=findings, reading=reading, notes=notes)
-
-
-def _examined(
-    reading: _Reading, free: Mapping[Symbol, Expr], deadline: Deadline, known: Sequence[Finding]
-) -> list[Finding]:
-    """Return the findings on a reading, up to the first refutation; beyond it where that one is `known`."""
-    findings = list(known) or [reading.finding]
-    if reading.finding.status is not Status.PROVED:
-        return findings
-    for examine in (non_decreasing, concave_in_gains, non_constant)[len(findings) - 1 :]:
-        if findings[-1].status is Status.REFUTED and not known:
-            break
-        findings.append(examine(reading.v, free, deadline))
-    return findings
-
-
-def _failure(reading: _Reading, findings: Sequence[Finding]) -> str:
-    guilty = next(finding for finding in findings if finding.status is Status.REFUTED)
-    shown = ", ".join(f"{name} = {value}" for name, value in (guilty.witness or {}).items())
-    signs = ", ".join(f"a = {a:+d} for {label} outputs" for label, a in reading.signs.items())
-    if list(reading.signs) == ["example"]:
-        signs = f"y the {reading.output} output, a = {reading.signs['example']:+d}"
-    return f"read with {signs}: {guilty.name} refuted ({shown})"
-
-
 def _readings(
-    shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline: Deadline, *, paired: bool
+    shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline: Deadline, *, either_output: bool
 ) -> Iterator[_Reading]:
-    """Yield the ways to read the loss, the usual one first; in a pair, y may be either output."""
-    if "example" in shapes:
-        shape = shapes["example"]
+    """Yield the ways to read a form, the usual one first; in a pair, y may be either output."""
+    if ONE_TERM in shapes:
+        shape = shapes[ONE_TERM]
         one_term = Finding(
             name="single_value_function",
             status=Status.PROVED,
@@ -295,13 +384,14 @@ def _readings(
         )
         usual = [("chosen", -1, -shape), ("chosen", 1, shape)]
         turned = [("rejected", 1, shape.subs(Z, -Z)), ("rejected", -1, -shape.subs(Z, -Z))]
-        for output, a, v in [usual[0], turned[0], usual[1], turned[1]] if paired else usual:
-            yield _Reading(v=v, signs={"example": a}, matched=None, output=output, finding=one_term, relaxations=())
+        for output, a, v in [usual[0], turned[0], usual[1], turned[1]] if either_output else usual:
+            yield _Reading(v=v, signs={ONE_TERM: a}, matched=None, output=output, finding=one_term, relaxations=())
         return
-    for base, a in (("undesirable", 1), ("desirable", -1), ("desirable", 1), ("undesirable", -1)):
-        other = "desirable" if base == "undesirable" else "undesirable"
+    up, down = shapes
+    for base, a in ((down, 1), (up, -1), (up, 1), (down, -1)):
+        other = up if base == down else down
         v = a * shapes[base]
-        found = match(v, shapes[other], free, deadline, may_mirror=other == "undesirable")
+        found = match(v, shapes[other], free, deadline, may_mirror=other == down)
         yield _Reading(
             v=v,
             signs={base: a, other: found.sign},
@@ -311,23 +401,74 @@ def _readings(
         )
 
 
-def _construction(traced: Traced, parts: Decomposition, outcome: _Outcome) -> Construction:
+def _failure(reading: _Reading, findings: Sequence[Finding]) -> str:
+    guilty = next(finding for finding in findings if finding.status is Status.REFUTED)
+    signs = ", ".join(f"a = {a:+d} for {label} outputs" for label, a in reading.signs.items())
+    if list(reading.signs) == [ONE_TERM]:
+        signs = f"y the {reading.output} output, a = {reading.signs[ONE_TERM]:+d}"
+    return f"read with {signs}: {guilty.name} refuted ({_shown(guilty)})"
+
+
+def _shown(finding: Finding) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in (finding.witness or {}).items())
+
+
+def _every(symbols: Sequence[Symbol] | Mapping[Symbol, Expr], traced: Traced) -> str:
+    domains = getattr(traced.loss, "domains", {})
+    texts = [f"every {domains[s.name]}" if s.name in domains else f"every {s} > 0" for s in symbols]
+    return ", ".join(texts) or "the loss as it is"
+
+
+def _as_set(values: Mapping[Symbol, Expr]) -> str:
+    return ", ".join(f"{symbol} = {value}" for symbol, value in values.items()) or "the loss as it is"
+
+
+def _verdict(traced: Traced, values: Mapping[Symbol, Expr], decision: _Decision, *, strict: bool) -> Verdict:
+    """Return what was decided, in the words of the report."""
+    loss, word, relaxations = traced.loss, decision.word, decision.relaxations
+    notes = [*traced.notes, *decision.notes]
+    if word == "halo" and loss.needs_kl:
+        notes.append(
+            "in training kl is a clamped estimate from mismatched outputs: then with estimated_reference_point"
+        )
+    holds_for = decision.holds_for or _as_set(values)
+    if strict and (relaxations or decision.strictly_not or (decision.outcome and decision.outcome.strictly_not)):
+        word, holds_for = "not_halo", _as_set(values)
+        notes += [f"a HALO only with {', '.join(relaxations)}, which --strict refuses"] * bool(relaxations)
+    numbers = [f"{name} = {value}" for name, value in traced.hyperparameters.items() if not isinstance(value, Symbol)]
+    holds_for = ", ".join([holds_for, *numbers] if values or not numbers else numbers)
+    return Verdict(
+        loss=loss.name,
+        verdict=word,
+        strict=word == "halo" and not relaxations,
+        relaxations=relaxations,
+        hyperparameters=loss.hyperparameters,
+        holds_for=holds_for,
+        construction=_construction(traced, decision) if word == "halo" else None,
+        conditions=decision.findings,
+        notes=list(dict.fromkeys(notes)),
+    )
+
+
+def _construction(traced: Traced, decision: _Decision) -> Construction:
+    form, outcome = decision.form, decision.outcome
+    assert form is not None
+    assert outcome is not None
     reading, shapes = outcome.reading, outcome.shapes
     assert reading is not None
     assert shapes is not None
     signs = {label: _sign(reading, label) for label in sorted(reading.signs)}
-    reward = "log_ratio" if parts.normalizer == 1 else f"{parts.normalizer}*log_ratio"
-    reference_point = parts.reference_point
-    if traced.loss.kind == "paired":
+    point = form.point
+    if form.either_output:
         y, other = (reading.output, "rejected" if reading.output == "chosen" else "chosen")
-        reference_point = f"r of the {other} output: Q is the point mass on it (y is the {y} output)"
+        point = f"r of the {other} output: Q is the point mass on it (y is the {y} output)"
     return Construction(
-        implied_reward=reward,
-        normalizer=str(parts.normalizer),
+        implied_reward=form.reward,
+        normalizer=str(form.normalizer),
         value_function=str(tidy(reading.v, Z, Deadline(DEFAULT_TIMEOUT))),
-        reference_point=reference_point,
+        reference_point=point,
         sign=_by_label(signs),
-        constant=_by_label(_constants(parts, reading, shapes)),
+        constant=_by_label(_constants(form, reading, shapes)),
     )
 
 
@@ -341,13 +482,14 @@ def _sign(reading: _Reading, label: str) -> str:
     return f"{text}{scaled}" + (" with v(-z)" if found.mirrored else "")
 
 
-def _constants(parts: Decomposition, reading: _Reading, shapes: Mapping[str, Expr]) -> dict[str, str]:
+def _constants(form: Form, reading: _Reading, shapes: Mapping[str, Expr]) -> dict[str, str]:
     """Return C by label: what is left of each term when a * v(z) is taken away, seen at z = 0."""
     constants, other = {}, list(reading.signs)[-1]
     at_0 = reading.v.subs(Z, 0)
     for label, a in sorted(reading.signs.items()):
         scale = reading.matched.scale if reading.matched is not None and label == other else 1
-        constants[label] = str(parts.constants[label] + sympy.simplify(shapes[label].subs(Z, 0) - a * scale * at_0))
+        left = shapes[label].subs(Z, 0) - a * scale * at_0
+        constants[label] = str(form.constants[label] + sympy.simplify(left))
     return constants
 
 

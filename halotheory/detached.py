@@ -1,0 +1,86 @@
+"""Detached parts of a loss: values that depend on theta, but that no gradient flows through."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sympy
+from sympy import Dummy, Expr, Symbol
+
+from halotheory.enclose import sign
+from halotheory.findings import Status
+from halotheory.nonnegative import Deadline, nonnegative
+from halotheory.operations import detach
+from halotheory.outputs import by_value
+
+_SECONDS = 5.0
+_PLACES = (0, 1, -1, 3, -3, 10, -10, 40, -40)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A term in which each largest detached part has become a symbol.
+
+    Attributes:
+        term: with the symbols.
+        parts: what each symbol stands for, by value.
+    """
+
+    term: Expr
+    parts: Mapping[Symbol, Expr]
+
+
+def held(term: Expr, moving: Sequence[Symbol]) -> Held:
+    """Return the term with its largest detached parts held constant.
+
+    A symbol is positive where that is proved of its part, and real otherwise.
+    """
+    parts: dict[Expr, Symbol] = {}
+    replaced = _replaced(term, frozenset(moving), parts)
+    return Held(term=replaced, parts={symbol: by_value(part) for part, symbol in parts.items()})
+
+
+def is_held(term: Expr, moving: Sequence[Symbol]) -> bool:
+    """Return whether something that moves with theta is detached in the term."""
+    return any(part.free_symbols & set(moving) for part in term.atoms(detach))
+
+
+def not_positive(part: Expr, moving: Sequence[Symbol], settings: Mapping[Symbol, Expr]) -> dict[str, str] | None:
+    """Return simple values of the moving symbols at which a part is at most 0, if they are found."""
+    free = sorted(part.free_symbols - set(settings), key=str)
+    for place in _PLACES:
+        point: dict[Expr, Expr] = {symbol: sympy.Integer(_value(symbol, place, moving)) for symbol in free}
+        if sign(part.subs(dict(settings)), point) in (-1, 0):
+            return {str(symbol): str(value) for symbol, value in point.items()}
+    return None
+
+
+def _value(symbol: Symbol, place: int, moving: Sequence[Symbol]) -> int:
+    if symbol in moving:
+        return abs(place) if symbol.is_nonnegative else place
+    return 1 if symbol.is_positive else -50 if symbol.is_nonpositive else 0
+
+
+def _replaced(term: Expr, moving: frozenset[Symbol], parts: dict[Expr, Symbol]) -> Expr:
+    if not any(part.free_symbols & moving for part in term.atoms(detach)):
+        return term
+    if _constant(term, moving):
+        return parts.setdefault(term, _symbol(term, len(parts)))
+    if term.is_Add or term.is_Mul:
+        constant = [part for part in term.args if part.has(detach) and _constant(part, moving)]
+        others = [part for part in term.args if part not in constant]
+        together = term.func(*constant)
+        taken = [parts.setdefault(together, _symbol(together, len(parts)))] if constant else []
+        return term.func(*taken, *(_replaced(part, moving, parts) for part in others))
+    return term.func(*(_replaced(argument, moving, parts) for argument in term.args))
+
+
+def _constant(term: Expr, moving: frozenset[Symbol]) -> bool:
+    """Return whether all that moves in the term is detached."""
+    return not (term.xreplace({part: Dummy() for part in term.atoms(detach)}).free_symbols & moving)
+
+
+def _symbol(part: Expr, number: int) -> Symbol:
+    name = f"detached_{number}" if number else "detached"
+    value = by_value(part)
+    positive = value.is_positive or (nonnegative(value, [], Deadline(_SECONDS), strictly=True).status is Status.PROVED)
+    return Symbol(name, positive=True) if positive else Symbol(name, real=True)

@@ -1,0 +1,122 @@
+"""The one combination of log-ratios that a loss depends on, where there is one."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+
+import sympy
+from sympy import Expr, Piecewise, Symbol
+from sympy.core.relational import Relational
+
+from halotheory.nonnegative import identically_zero
+from halotheory.operations import expanded
+
+Direction = Mapping[Symbol, Expr]
+"""Coefficients, free of theta, of the symbols that move with it."""
+
+_MOST_CONDITIONS = 6
+
+
+def directions(term: Expr, moving: Sequence[Symbol], usual: Sequence[Direction] = ()) -> Iterator[Direction]:
+    """Yield the combinations of the moving symbols through which the term may depend on them; to be verified.
+
+    The first is read off the term: the linear forms inside it, if they are all parallel. Then come the usual ones.
+    """
+    forms = list(linear_forms(term, frozenset(moving)))
+    if forms and all(_parallel(form, forms[0]) for form in forms[1:]):
+        yield forms[0]
+    yield from usual
+
+
+def linear_forms(term: Expr, moving: frozenset[Symbol]) -> Iterator[Direction]:
+    """Yield the largest parts of the term that are linear in the moving symbols, by their coefficients."""
+    if not term.free_symbols & moving:
+        return
+    form = _linear(term, moving)
+    if form is not None:
+        yield form
+    elif isinstance(term, Relational):
+        yield from linear_forms(term.lhs - term.rhs, moving)
+    elif term.is_Add:
+        parts = [(part, _linear(part, moving)) for part in term.args]
+        together = _sum([form for _, form in parts if form])
+        if together:
+            yield together
+        for part, form in parts:
+            if form is None:
+                yield from linear_forms(part, moving)
+    else:
+        for argument in term.args:
+            yield from linear_forms(argument, moving)
+
+
+def along(term: Expr, direction: Direction, z: Symbol) -> Expr | None:
+    """Return the term as a function of z = sum of coefficient * symbol, or None if that is not shown.
+
+    The symbol with the first coefficient is eliminated; what remains must not depend on the others.
+    """
+    first, *others = direction
+    rest = sympy.Add(*(direction[symbol] * symbol for symbol in others))
+    function = tidied(term.xreplace({first: (z - rest) / direction[first]}))
+    for symbol in others:
+        if symbol in function.free_symbols:
+            if not independent_of(function, symbol):
+                return None
+            function = tidied(function.subs(symbol, 0))
+    return function
+
+
+def independent_of(function: Expr, symbol: Symbol) -> bool:
+    """Return whether the function is proved not to depend on the symbol; False proves nothing."""
+    conditions = sorted({atom for part in function.atoms(Piecewise) for atom in part.atoms(Relational)}, key=str)
+    if any(symbol in condition.free_symbols for condition in conditions) or len(conditions) > _MOST_CONDITIONS:
+        return False
+    for truths in product((sympy.true, sympy.false), repeat=len(conditions)):
+        smooth = function.xreplace(dict(zip(conditions, truths, strict=True)))
+        if smooth is not sympy.nan and not identically_zero(sympy.diff(smooth, symbol)):
+            return False
+    return True
+
+
+def tidied(term: Expr) -> Expr:
+    """Return the term multiplied out, in its conditions as well, so that equal and opposite parts cancel."""
+    conditions = {atom for part in term.atoms(Piecewise) for atom in part.atoms(Relational)}
+    plain = {condition: _canonical(condition) for condition in conditions}
+    return expanded(term.xreplace({old: new for old, new in plain.items() if old != new}))
+
+
+def _canonical(condition: Relational) -> Expr:
+    difference = expanded(condition.lhs - condition.rhs)
+    return condition.func(difference, 0)
+
+
+def _linear(term: Expr, moving: frozenset[Symbol]) -> Direction | None:
+    """Return the coefficients of a term that is linear in the moving symbols, {} for a constant, else None."""
+    if not term.free_symbols & moving:
+        return {}
+    if term in moving:
+        return {term: sympy.S.One}
+    if term.is_Add:
+        forms = [_linear(part, moving) for part in term.args]
+        return None if any(form is None for form in forms) else _sum([form for form in forms if form])
+    if term.is_Mul:
+        factors = [factor for factor in term.args if factor.free_symbols & moving]
+        form = _linear(factors[0], moving) if len(factors) == 1 else None
+        scale = sympy.Mul(*(factor for factor in term.args if factor not in factors))
+        return None if form is None else {symbol: scale * value for symbol, value in form.items()}
+    return None
+
+
+def _sum(forms: Sequence[Direction]) -> Direction:
+    total: dict[Symbol, Expr] = {}
+    for form in forms:
+        for symbol, value in form.items():
+            total[symbol] = total.get(symbol, sympy.S.Zero) + value
+    kept = {symbol: value for symbol, value in total.items() if sympy.cancel(sympy.together(value)) != 0}
+    return dict(sorted(kept.items(), key=lambda item: str(item[0])))
+
+
+def _parallel(one: Direction, other: Direction) -> bool:
+    if set(one) != set(other):
+        return False
+    first, *rest = one
+    return all(sympy.cancel(sympy.together(one[first] * other[s] - one[s] * other[first])) == 0 for s in rest)

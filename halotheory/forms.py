@@ -1,0 +1,377 @@
+"""The forms a * v(z) + C in which a loss may be read, the fewest relaxations first."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import sympy
+from sympy import Expr, Symbol
+from sympy.core.relational import Relational
+
+from halotheory.detached import Held, held, is_held, not_positive
+from halotheory.direction import linear_forms, tidied
+from halotheory.estimated import estimated_readings, same
+from halotheory.link import linked_readings
+from halotheory.nonnegative import identically_zero
+from halotheory.outputs import Output, by_value, in_log_ratios, moving, outputs, swapped
+from halotheory.reference import Reading, readings
+from halotheory.shape import Z
+from halotheory.trace import Traced
+
+ONE_TERM = "example"
+"""The label of a term where labels do not matter."""
+
+_LARGEST_BATCH = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """The loss of one example of a batch.
+
+    Attributes:
+        label: its label, or `example`.
+        term: its loss, in log-ratios, with what is detached marked.
+        y: the output that is judged.
+        among: every output of the batch.
+    """
+
+    label: str
+    term: Expr
+    y: Output
+    among: Sequence[Output]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Where v must have its shape.
+
+    Attributes:
+        context: what stands for symbols of the context.
+        where: conditions on symbols, and on `Z` where v lives on a half-line.
+    """
+
+    context: Mapping[Symbol, Expr] = field(default_factory=dict)
+    where: Sequence[Relational] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A loss as a function of z = r(x, y) - E_Q[r(x, y')].
+
+    Attributes:
+        shapes: by label, the function of `Z` that the loss of an example is, up to its constant.
+        constants: by label, what is free of theta.
+        reward: r(x, y).
+        normalizer: l(y), a positive expression.
+        point: E_Q[r], with Q named.
+        relaxations: what the form needs.
+        either_output: whether the other output of the pair may be y as well.
+        cases: in each of which v must have its shape.
+        context: the symbols of the shapes that are free of theta, or detached.
+        spoiled: a point at which a factor that must be positive is not, if there is one.
+        notes: what a reader should know.
+        unsure: why nothing follows if the form fails.
+    """
+
+    shapes: Mapping[str, Expr]
+    constants: Mapping[str, Expr]
+    reward: str
+    normalizer: Expr
+    point: str
+    relaxations: Sequence[str] = ()
+    either_output: bool = False
+    cases: Sequence[Case] = (Case(),)
+    context: Sequence[Symbol] = ()
+    spoiled: Mapping[str, str] | None = None
+    notes: Sequence[str] = ()
+    unsure: str | None = None
+
+
+Reader = Callable[[Example], Iterable[Reading]]
+
+
+def reference_free(traced: Traced) -> bool:
+    """Return whether the loss names nothing that is computed with the reference model."""
+    return not traced.loss.needs_reference
+
+
+def examples(traced: Traced) -> list[Example]:
+    """Return the terms to be read: one by label, or one by label and batch where the batch matters."""
+    found = []
+    for label, term in traced.terms.items():
+        terms = [part.term for part in traced.batches.get(label, ())] or [term]
+        for one in terms:
+            among = _outputs_in(traced, one)
+            written = in_log_ratios(one, among)
+            if reference_free(traced):
+                written = written.xreplace({output.reference: sympy.S.Zero for output in among})
+            found.append(Example(label=label, term=written, y=among[0], among=among))
+    return found
+
+
+def _outputs_in(traced: Traced, term: Expr) -> list[Output]:
+    every = outputs(traced, _LARGEST_BATCH)
+    last = max((o.example for o in every if {o.policy, o.reference, o.length} & term.free_symbols), default=0)
+    return [output for output in every if output.example <= last]
+
+
+def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
+    """Yield the forms of a loss on pairs or single outputs.
+
+    Args:
+        traced: the loss of one example.
+        settings: the values of the symbolic hyperparameters.
+    """
+    kl = traced.loss.needs_kl
+    terms = examples(traced)
+    values = [replace(example, term=by_value(example.term)) for example in terms]
+    if all(_still(example, kl=kl) for example in terms):
+        values = [replace(example, term=sympy.S.Zero) for example in terms]
+    plain = False
+    for form in _forms(traced, values, lambda e: readings(e.term, e.y, e.among, kl=kl)):
+        plain = True
+        yield from _for_another_reference(form, values[0].among)
+        yield form
+    yield from _forms(traced, values, lambda e: estimated_readings(e.term, e.y, e.among, kl=kl))
+    if any(is_held(example.term, moving(example.among, kl=kl)) for example in terms):
+        yield from _held_forms(traced, terms, settings)
+    if not plain:  # a function of the difference of the log-ratios has no other link than the logarithm
+        below = reference_free(traced)
+        yield from _forms(traced, values, lambda e: linked_readings(e.term, e.y, e.among, below=below))
+    if traced.loss.kind == "paired" and traced.batches:
+        yield from _separate_forms(traced, values)
+
+
+def _forms(traced: Traced, terms: Sequence[Example], read: Reader) -> Iterator[Form]:
+    """Yield the forms that fit every label and every batch."""
+    first = next((example for example in terms if _moves(example)), terms[0])
+    for reading in read(first):
+        found = []
+        for other in terms:
+            alike = (r for r in read(other) if _alike(r, other, reading, first))
+            match = next(alike, None)
+            if match is None:
+                break
+            found.append(match)
+        else:
+            form = _form(traced, terms, found, reading)
+            if form is not None:
+                yield form
+
+
+def _moves(example: Example) -> bool:
+    return example.y.log_ratio in example.term.free_symbols
+
+
+def _still(example: Example, *, kl: bool) -> bool:
+    """Return whether no gradient flows: all that moves in the example's loss is detached, if anything does."""
+    symbols = moving(example.among, kl=kl)
+    log_ratios = {output.log_ratio for output in example.among}
+    return not held(example.term, symbols).term.free_symbols & log_ratios
+
+
+def _alike(one: Reading, example: Example, other: Reading, first: Example) -> bool:
+    if Z not in one.shape.free_symbols:
+        return True
+    lengths = {example.y.length: first.y.length, example.y.reference: first.y.reference}
+    return one.own_included == other.own_included and one.normalizer.xreplace(lengths) == other.normalizer
+
+
+def _form(traced: Traced, terms: Sequence[Example], found: Sequence[Reading], first: Reading) -> Form | None:
+    shapes: dict[str, Expr] = {}
+    constants: dict[str, Expr] = {}
+    relaxations = ["uniform_reference"] * reference_free(traced) + list(first.relaxations)
+    weighted = False
+    for example, reading in zip(terms, found, strict=True):
+        constant, shape = _split(reading.shape)
+        if example.label not in shapes:
+            shapes[example.label], constants[example.label] = shape, constant
+        elif not same(shape, shapes[example.label]):
+            if not multiple(shape, shapes[example.label]):
+                return None
+            weighted = True  # the composition of the batch weighs the examples
+    context = _context(traced, shapes)
+    if context or weighted:
+        relaxations.append("context_indexed_value")
+    normalizer, reward, shapes = _normalised(traced, first, shapes)
+    return Form(
+        shapes=shapes,
+        constants=constants,
+        reward=reward,
+        normalizer=normalizer,
+        point=first.point,
+        relaxations=relaxations,
+        either_output=len(terms[0].among) == 2 and traced.loss.kind == "paired" and ONE_TERM in shapes,
+        context=context,
+        unsure=_unsure(traced, context),
+    )
+
+
+def _unsure(traced: Traced, context: Sequence[Symbol]) -> str | None:
+    """Return why a failure would prove nothing: a given kl is about pi_ref, even where the loss leaves pi_ref out."""
+    if traced.loss.needs_kl and any(symbol.name.startswith("reference_") for symbol in context):
+        named = any(name.startswith("reference_") for name in traced.loss.arguments)
+        return None if named else "the loss takes kl but no reference_logps: what kl is without pi_ref is open"
+    return None
+
+
+def _split(shape: Expr) -> tuple[Expr, Expr]:
+    """Return the additive part free of z, and the rest."""
+    constant, rest = shape.as_independent(Z, as_Add=True)
+    return constant, rest
+
+
+def multiple(one: Expr, other: Expr) -> bool:
+    """Return whether one function of z is a positive multiple of another, up to a constant."""
+    slopes = [sympy.diff(function, Z) for function in (one, other)]
+    at_1 = [slope.subs(Z, 1) for slope in slopes]
+    ratio = sympy.cancel(sympy.together(at_1[0] / at_1[1])) if at_1[1] != 0 else sympy.S.Zero
+    return bool(ratio.is_positive) and same(one, ratio * other)
+
+
+def _context(traced: Traced, shapes: Mapping[str, Expr]) -> list[Symbol]:
+    known = {Z, *traced.hyperparameters.values()}
+    return sorted({symbol for shape in shapes.values() for symbol in shape.free_symbols} - known, key=str)
+
+
+def _normalised(traced: Traced, reading: Reading, shapes: Mapping[str, Expr]) -> tuple[Expr, str, dict[str, Expr]]:
+    """Return l, r and the shapes, with one hyperparameter taken into l where it can be absorbed (DPO's beta)."""
+    normalizer = reading.normalizer
+    taken = sympy.S.One
+    if traced.loss.kind == "paired":
+        for symbol in (s for s in traced.hyperparameters.values() if isinstance(s, Symbol)):
+            absorbed = {label: tidied(shape.subs(Z, Z / symbol)) for label, shape in shapes.items()}
+            if any(shape.has(symbol) for shape in shapes.values()) and not any(
+                shape.has(symbol) for shape in absorbed.values()
+            ):
+                taken, shapes = symbol, absorbed
+                break
+    normalizer = normalizer.xreplace({reading.y.length: Symbol("length", positive=True)}) * taken
+    if reading.link is not None:
+        link = reading.link.xreplace({reading.y.log_ratio: Symbol("log_ratio", real=True)})
+        return taken, str(taken * link), dict(shapes)
+    return normalizer, "log_ratio" if normalizer == 1 else str(normalizer * Symbol("log_ratio")), dict(shapes)
+
+
+def _for_another_reference(form: Form, among: Sequence[Output]) -> Iterator[Form]:
+    """Yield the form with a reference that takes in what shifts z: an offset g(y) - g(y') free of theta."""
+    if not form.either_output or not form.context or form.shapes.keys() != {ONE_TERM}:
+        return
+    shape = form.shapes[ONE_TERM]
+    offsets = {_offset(part, form.context) for part in _sums(shape)}
+    if len(offsets) != 1:
+        return
+    offset = offsets.pop()
+    if offset == 0 or sympy.cancel(sympy.together(offset + swapped(offset, among))) != 0 or _mixed(offset, among):
+        return
+    moved = tidied(shape.subs(Z, Z - offset))
+    if set(form.context) & moved.free_symbols:
+        return
+    relaxations = [name for name in form.relaxations if name != "context_indexed_value"]
+    chosen = sympy.Add(*(part for part in sympy.Add.make_args(tidied(offset)) if _of(part, among[0])))
+    yield replace(
+        form,
+        shapes={ONE_TERM: moved},
+        context=(),
+        relaxations=[*relaxations, "modified_reference"],
+        notes=[f"the reference is modified: r has + {chosen} for the chosen output, and alike for the rejected one"],
+    )
+
+
+def _sums(shape: Expr) -> Iterator[Expr]:
+    """Yield the largest parts that are linear in z."""
+    form = list(linear_forms(shape, frozenset({Z})))
+    if len(form) == 1 and shape.is_Add and sympy.diff(shape, Z).free_symbols.isdisjoint({Z}):
+        yield shape
+    elif isinstance(shape, Relational):
+        yield from _sums(shape.lhs - shape.rhs)
+    elif Z in shape.free_symbols:
+        yield from (part for argument in shape.args for part in _sums(argument))
+        if shape == Z:
+            yield shape
+
+
+def _offset(linear: Expr, context: Sequence[Symbol]) -> Expr:
+    """Return what of the context is added to z."""
+    slope = sympy.diff(linear, Z)
+    parts = [part for part in sympy.Add.make_args(tidied(linear)) if part.free_symbols & set(context)]
+    return tidied(sympy.Add(*parts) / slope)
+
+
+def _mixed(offset: Expr, among: Sequence[Output]) -> bool:
+    return any(_of(part, among[0]) and _of(part, among[1]) for part in sympy.Add.make_args(tidied(offset)))
+
+
+def _of(part: Expr, output: Output) -> bool:
+    return bool(part.free_symbols & {output.reference, output.length})
+
+
+def _held_forms(traced: Traced, terms: Sequence[Example], settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
+    """Yield the forms in which detached parts are factors held constant."""
+    kl = traced.loss.needs_kl
+    parts: dict[Symbol, Expr] = {}
+    constant = []
+    for example in terms:
+        each: Held = held(example.term, moving(example.among, kl=kl))
+        parts |= each.parts
+        constant.append(replace(example, term=each.term))
+    for form in _forms(traced, constant, lambda e: readings(e.term, e.y, e.among, kl=kl)):
+        names = [symbol for symbol in form.context if symbol in parts]
+        factors = all(_scales(shape, symbol) for shape in form.shapes.values() for symbol in names)
+        kept = [name for name in form.relaxations if name != "context_indexed_value"]
+        if len(names) < len(form.context) or not factors:
+            kept.append("context_indexed_value")
+        if factors:
+            kept.append("detached_weight")
+        doubtful = [symbol for symbol in names if not symbol.is_positive]
+        spoiled = next(
+            (place for symbol in doubtful if (place := not_positive(parts[symbol], [], settings)) is not None), None
+        )
+        yield replace(
+            form,
+            relaxations=kept,
+            spoiled=spoiled if factors else None,
+            unsure="the sign of a detached factor is open" if doubtful and spoiled is None and factors else None,
+            notes=[*form.notes, *(f"{symbol} = {parts[symbol]}, held constant" for symbol in names)],
+        )
+
+
+def _scales(shape: Expr, symbol: Symbol) -> bool:
+    """Return whether a symbol only scales the function, or only its argument."""
+    outside = tidied(shape - symbol * shape.subs(symbol, 1))
+    if Z not in outside.free_symbols or identically_zero(sympy.diff(outside, Z)):
+        return True
+    return tidied(shape.subs(Z, Z / symbol)) == tidied(shape.subs(symbol, 1))
+
+
+def _separate_forms(traced: Traced, terms: Sequence[Example]) -> Iterator[Form]:
+    """Yield the forms of a pair's loss that is the sum of one term for each of its outputs."""
+    apart = []
+    for example in terms:
+        own = [output for output in example.among if output.own]
+        for output, other in zip(own, reversed(own), strict=True):
+            part = _part(example.term, output, other)
+            if part is None:
+                return
+            apart.append(Example(label=output.role, term=part, y=output, among=example.among))
+    for read in (readings, estimated_readings):
+        yield from _forms(traced, apart, lambda e, read=read: read(e.term, e.y, e.among, kl=False))
+
+
+def _part(term: Expr, output: Output, other: Output) -> Expr | None:
+    """Return the addends about one output, where none is about both more than through a mean over the batch."""
+    parts = sympy.Add.make_args(sympy.expand(term, deep=False))
+    mine = [part for part in parts if _leads(part, output, other)]
+    theirs = [part for part in parts if _leads(part, other, output)]
+    if not mine or not theirs or set(mine) & set(theirs) or len(mine) + len(theirs) != len(parts):
+        return None
+    return sympy.Add(*mine)
+
+
+def _leads(part: Expr, output: Output, other: Output) -> bool:
+    """Return whether the part weighs one output more than the other."""
+    both = {output.log_ratio, other.log_ratio}
+    for form in linear_forms(part, frozenset(both)):
+        mine, theirs = (form.get(symbol, sympy.S.Zero) for symbol in (output.log_ratio, other.log_ratio))
+        if sympy.cancel(mine**2 - theirs**2).is_positive:
+            return True
+    return False

@@ -1,0 +1,165 @@
+"""Why a loss is not a function of any z: exact counterexamples to the conditions on log-ratios."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import sympy
+from sympy import Expr, Integer, Symbol
+
+from halotheory.direction import along, linear_forms
+from halotheory.enclose import sign
+from halotheory.findings import Finding, Status, Witness
+from halotheory.forms import Example
+from halotheory.outputs import KL, moving
+from halotheory.shape import Z
+
+_STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
+_LOW, _DEEP = Integer(-20), Integer(-40)  # nats; steps of log-ratios from here leave log-probabilities below 0
+_LENGTH = Integer(10)
+_MOST_OUTPUTS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refutation:
+    """A finding that the loss is no function of z.
+
+    Attributes:
+        finding: on `reference_point`.
+        final: whether it excludes every relaxation as well.
+    """
+
+    finding: Finding
+    final: bool
+
+
+def reference_outside_ratio(examples: Sequence[Example], settings: Mapping[Symbol, Expr]) -> Finding | None:
+    """Return the refutation of `log_ratio_only`: log-ratios whose effect depends on log pi_ref, if found."""
+    for example in examples:
+        ratios = [output.log_ratio for output in example.among if output.own]
+        references = [output.reference for output in example.among if output.own]
+        for ratio, reference in product(ratios, references):
+            if reference not in example.term.free_symbols:
+                continue
+            for start, step, low in product(_STEPS, _STEPS[1:], _STEPS[1:3]):
+                witness = _cross_difference(example, ratio, reference, (start, step, low), settings)
+                if witness is not None:
+                    return Finding(
+                        name="log_ratio_only",
+                        status=Status.REFUTED,
+                        method="evaluated exactly",
+                        statement="the effect of the log-ratio on the loss changes when log pi_ref does",
+                        witness=witness,
+                    )
+    return None
+
+
+def _cross_difference(
+    example: Example,
+    ratio: Symbol,
+    reference: Symbol,
+    steps: tuple[Integer, Integer, Integer],
+    settings: Mapping[Symbol, Expr],
+) -> Witness | None:
+    start, step, low = steps
+    point = _others(example, {ratio, reference}, settings)
+    corner = {
+        (i, j): example.term.subs({**point, ratio: start + i * step, reference: _DEEP + j * low})
+        for i, j in product((0, 1), repeat=2)
+    }
+    if sign(corner[1, 1] - corner[0, 1] - corner[1, 0] + corner[0, 0]) not in (1, -1):
+        return None
+    return {
+        "label": example.label,
+        str(ratio): f"{start} -> {start + step}",
+        f"change of the loss at {reference} = {_DEEP}": str(corner[1, 0] - corner[0, 0]),
+        f"change of the loss at {reference} = {_DEEP + low}": str(corner[1, 1] - corner[0, 1]),
+        **{str(symbol): str(value) for symbol, value in point.items()},
+    }
+
+
+def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Expr], *, kl: bool) -> Refutation | None:
+    """Return the refutation of `reference_point`: all rewards raised alike, z unchanged for any Q, the loss changed.
+
+    Where lengths are equal, so are all values of l(y); rewards that are equal before and after make z = 0 for every
+    increasing link and every reference as well, so that such a witness excludes the relaxed readings too.
+    """
+    found = None
+    for example in examples:
+        found = found or _shift(example, settings, kl=kl)
+    if found is not None:
+        witness, final = found
+        return Refutation(
+            finding=Finding(
+                name="reference_point",
+                status=Status.REFUTED,
+                method="evaluated exactly",
+                statement=(
+                    "raising the log-ratio of every output by the same amount leaves z unchanged whatever Q is "
+                    "(its weights sum to one), but it changes the loss"
+                ),
+                witness=witness,
+            ),
+            final=final,
+        )
+    return _improper_weights(examples, kl=kl)
+
+
+def _shift(example: Example, settings: Mapping[Symbol, Expr], *, kl: bool) -> tuple[Witness, bool] | None:
+    symbols = [symbol for symbol in moving(example.among, kl=kl) if symbol in example.term.free_symbols]
+    spread = sorted(product(_STEPS[:4], repeat=min(len(symbols), _MOST_OUTPUTS)), key=lambda values: len(set(values)))
+    for values in spread:
+        offsets = [*values, *[values[-1]] * (len(symbols) - len(values))] if values else []
+        start = {
+            symbol: value + (Integer(0) if symbol == KL else _LOW)
+            for symbol, value in zip(symbols, offsets, strict=True)
+        }
+        if any(symbol.is_nonnegative and value < 0 for symbol, value in start.items()):
+            continue
+        point = _others(example, set(symbols), settings)
+        before = example.term.subs({**point, **start})
+        after = example.term.subs({**point, **{symbol: value + 1 for symbol, value in start.items()}})
+        if sign(after - before) in (1, -1):
+            alike = kl or len(set(start.values())) == 1
+            shown = {str(symbol): f"{value} -> {value + 1}" for symbol, value in start.items()}
+            lengths = {str(s): str(v) for s, v in point.items() if "lengths" in s.name}
+            return {"label": example.label, **shown, **lengths, "loss": f"{before} -> {after}"}, alike
+    return None
+
+
+def _improper_weights(examples: Sequence[Example], *, kl: bool) -> Refutation | None:
+    """Return the refutation by weights: one combination of log-ratios, but no reward minus a mean of others."""
+    for example in examples:
+        symbols = moving(example.among, kl=kl)
+        forms = list(linear_forms(example.term, frozenset(symbols)))
+        if not forms or along(example.term, forms[0], Z) is None:
+            continue
+        signs = {str(symbol): str(value) for symbol, value in forms[0].items()}
+        positive = [value for value in forms[0].values() if value.is_positive]
+        negative = [value for value in forms[0].values() if value.is_negative]
+        if len(positive) > 1 and len(negative) > 1:
+            return Refutation(
+                finding=Finding(
+                    name="reference_point",
+                    status=Status.REFUTED,
+                    method="the coefficients of the one combination of log-ratios that the loss depends on",
+                    statement="the loss depends on sum c * log-ratio; for z = r - E_Q[r] only one output may stand alone "
+                    "on its side, but two have c > 0 and two have c < 0",
+                    witness={"label": example.label, **signs},
+                ),
+                final=True,
+            )
+    return None
+
+
+def _others(example: Example, named: Iterable[Symbol], settings: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:
+    """Return a simple value for every symbol of the term but the named ones, the same for all outputs."""
+    free = sorted(example.term.free_symbols - set(named), key=str)
+    return {symbol: settings.get(symbol, _simple(symbol)) for symbol in free}
+
+
+def _simple(symbol: Symbol) -> Expr:
+    """Return a value that the symbol can take: a length, a low log-probability, 1 for what is positive, or 0."""
+    if "lengths" in symbol.name:
+        return _LENGTH
+    return Integer(1) if symbol.is_positive else _LOW if symbol.is_nonpositive else sympy.S.Zero

@@ -1,0 +1,108 @@
+"""Token-level losses: the reward of an implied policy, as in the paper's proof for PPO-Clip."""
+
+from collections.abc import Iterator, Mapping
+
+import sympy
+from sympy import Expr, Symbol
+
+from halotheory.direction import tidied
+from halotheory.forms import ONE_TERM, Case, Example, Form, multiple
+from halotheory.outputs import Output, by_value
+from halotheory.shape import Z
+from halotheory.trace import Traced, token_symbol
+
+LOG_RATIO = Symbol("log_ratio", real=True)
+"""log pi - log pi_ref of one token."""
+
+_SIZE = Symbol("advantage_size", positive=True)
+
+
+def token_terms(traced: Traced) -> list[Expr] | None:
+    """Return a token's loss in every traced mask, in its log-ratio; None where tokens meet in one term."""
+    found = []
+    for part in traced.tokens:
+        term = by_value(part.term)
+        for t in range(len(part.mask)):
+            policy, reference = (token_symbol(f"{who}_token_logps", t) for who in ("policy", "reference"))
+            term = term.xreplace({policy: Symbol(f"log_ratio_{t}", real=True) + reference})
+        first = _of_first_token(tidied(term), len(part.mask))
+        if first is None:
+            return None
+        found.append(first.xreplace({Symbol("log_ratio_0", real=True): LOG_RATIO}))
+    return found
+
+
+def token_forms(traced: Traced) -> Iterator[Form]:
+    """Yield the form with z = ratio * advantage.
+
+    The advantage A = Q(y) - E_policy[Q] carries the reference point: with q the ratio of the token's probabilities,
+    q A = r - z0 is the reward of an implied policy minus its expectation (Ethayarajh et al. 2024, arXiv 2402.01306,
+    proof of theorem 1). v depends on A, the context. For A > 0 it is asked for on z > 0, for A < 0 on z < 0; for
+    A = 0 the loss must not depend on theta.
+    """
+    advantage = token_symbol("advantages", 0)
+    terms = token_terms(traced) if "advantages" in traced.loss.arguments else None
+    if not terms or advantage not in terms[0].free_symbols:
+        return
+    term = terms[0]
+    if LOG_RATIO in tidied(term.subs(advantage, 0)).free_symbols:
+        return
+    shapes = [tidied(_in_z(each, advantage)) for each in terms]
+    if not all(multiple(shape, shapes[0]) for shape in shapes[1:]):
+        return
+    known: set[Expr] = {Z, advantage, *traced.hyperparameters.values()}
+    if shapes[0].free_symbols - known:
+        return
+    constant, shape = shapes[0].as_independent(Z, as_Add=True)
+    yield Form(
+        shapes={ONE_TERM: shape},
+        constants={ONE_TERM: constant},
+        reward="log-ratio of an implied policy, with r - E_Q[r] = exp(log_ratio)*advantage",
+        normalizer=sympy.S.One,
+        point="contained in the advantage A = Q(y) - E_policy[Q]: Q the policy",
+        relaxations=("implied_policy", "context_indexed_value"),
+        cases=(
+            Case(context={advantage: _SIZE}, where=(sympy.StrictGreaterThan(Z, 0),)),
+            Case(context={advantage: -_SIZE}, where=(sympy.StrictLessThan(Z, 0),)),
+        ),
+        context=(advantage,),
+    )
+
+
+def sequence_examples(traced: Traced) -> list[Example]:
+    """Return a token's loss as the loss of a single output, to look for counterexamples; none where tokens meet."""
+    terms = token_terms(traced) if traced.tokens else None
+    if not terms:
+        return []
+    policy, reference = (token_symbol(f"{who}_token_logps", 0) for who in ("policy", "reference"))
+    token = Output(
+        role="",
+        example=0,
+        policy=policy,
+        reference=reference,
+        log_ratio=LOG_RATIO,
+        length=Symbol("lengths", positive=True),
+    )
+    return [Example(label=ONE_TERM, term=terms[0], y=token, among=[token])]
+
+
+def _of_first_token(term: Expr, tokens: int) -> Expr | None:
+    """Return the addends about the first token, where no addend is about two tokens."""
+    groups: Mapping[int, set[Symbol]] = {t: _symbols(t) for t in range(tokens)}
+    mine = []
+    for part in sympy.Add.make_args(term):
+        about = [t for t, symbols in groups.items() if part.free_symbols & symbols]
+        if len(about) > 1:
+            return None
+        if about == [0]:
+            mine.append(part)
+    return sympy.Add(*mine)
+
+
+def _symbols(t: int) -> set[Symbol]:
+    names = ("policy_token_logps", "reference_token_logps", "advantages")
+    return {*(token_symbol(name, t) for name in names), Symbol(f"log_ratio_{t}", real=True)}
+
+
+def _in_z(term: Expr, advantage: Symbol) -> Expr:
+    return term.subs(LOG_RATIO, sympy.log(Z / advantage))
