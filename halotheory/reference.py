@@ -102,10 +102,10 @@ def _differences(direction: Direction, y: Output, among: Sequence[Output]) -> It
         proper = weights and all(weight.is_positive for weight in weights.values())
         if not proper or not _cancels(sympy.Add(*weights.values()) - 1):
             continue
-        shares = set(weights.values())
-        if len(shares) == 1 and len(others) == len(among) - 1 and any(not other.own for other in others):
-            share = shares.pop() / (1 + next(iter(weights.values())))  # y has the same weight as the others
-            yield l(y), True, _coefficients(l, y, weights, 1 - share)
+        equal = len(set(weights.values())) == 1
+        if equal and len(others) == len(among) - 1 and any(not other.own for other in others):
+            weight = next(iter(weights.values()))  # Q gives y the same weight as the others
+            yield l(y), True, _coefficients(l, y, weights, 1 / (1 + weight))
         yield l(y), False, _coefficients(l, y, weights, sympy.S.One)
 
 

@@ -143,7 +143,7 @@ def _improper_weights(examples: Sequence[Example], *, kl: bool) -> Refutation | 
                     name="reference_point",
                     status=Status.REFUTED,
                     method="the coefficients of the one combination of log-ratios that the loss depends on",
-                    statement="the loss depends on sum c * log-ratio; for z = r - E_Q[r] only one output may stand alone "
+                    statement="the loss depends on sum c * log-ratio; in z = r - E_Q[r] one output stands alone "
                     "on its side, but two have c > 0 and two have c < 0",
                     witness={"label": example.label, **signs},
                 ),
