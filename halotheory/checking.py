@@ -12,10 +12,10 @@ from torch import Tensor
 from halotheory import mixture
 from halotheory.agreement import check_agreement
 from halotheory.contract import Loss, load_loss, loss_of
+from halotheory.deadline import Deadline, time_limit
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
 from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, reference_free
 from halotheory.matching import Match, match
-from halotheory.nonnegative import Deadline, time_limit
 from halotheory.operations import exact
 from halotheory.outputs import by_value
 from halotheory.pieces import tidy

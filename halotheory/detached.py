@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import sympy
 from sympy import Dummy, Expr, Symbol
 
+from halotheory.deadline import Deadline
 from halotheory.enclose import sign
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline, nonnegative
+from halotheory.nonnegative import nonnegative
 from halotheory.operations import detach
 from halotheory.outputs import by_value
 

@@ -8,9 +8,10 @@ import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.deadline import Deadline
 from halotheory.direction import Direction, linear_forms, tidied
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline, identically_zero, nonnegative
+from halotheory.nonnegative import identically_zero, nonnegative
 from halotheory.outputs import Output, moving
 from halotheory.reference import Reading, readings
 from halotheory.shape import Z

@@ -8,9 +8,10 @@ import sympy
 from sympy import Expr, Rational, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.deadline import Deadline
 from halotheory.enclose import sign
 from halotheory.findings import Status, Witness
-from halotheory.nonnegative import Deadline, nonnegative
+from halotheory.nonnegative import nonnegative
 
 _SIMPLE = [Rational(*n) for n in ((0, 1), (1, 1), (1, 2), (2, 1), (5, 1), (10, 1), (1, 10), (20, 1), (50, 1), (100, 1))]
 _NEAR = [Rational(1, 10**k) for k in range(5)]

@@ -6,8 +6,9 @@ import sympy
 from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.deadline import Deadline
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline, identically_zero, nonnegative
+from halotheory.nonnegative import identically_zero, nonnegative
 from halotheory.outputs import Output, swapped
 from halotheory.reference import Reading
 from halotheory.shape import Z

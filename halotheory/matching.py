@@ -7,9 +7,9 @@ from itertools import product
 import sympy
 from sympy import Expr, Integer, Rational, Symbol
 
+from halotheory.deadline import Deadline
 from halotheory.enclose import sign
 from halotheory.findings import Finding, Status, Witness, undecided
-from halotheory.nonnegative import Deadline
 from halotheory.shape import Z, equal_up_to_constant
 
 _PLACES = [Rational(*n) for n in ((0, 1), (1, 1), (-1, 1), (2, 1), (-2, 1), (5, 1), (-5, 1), (10, 1), (-10, 1))]
@@ -44,6 +44,8 @@ def match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], deadline: Deadl
         deadline: what is left of the time of the check.
         may_mirror: whether the other label is the undesirable one, whose term may be v(-z).
     """
+    if (Z in v.free_symbols) != (Z in shape.free_symbols):
+        return Match(sign=1, scale=sympy.S.One, mirrored=False, relaxations=(), finding=_one_is_constant(v, shape))
     for mirrored, weighted, a in product((False, True)[: 1 + may_mirror], (False, True), (-1, 1)):
         candidate = a * (shape.subs(Z, -Z) if mirrored else shape)
         scale = _scale(candidate, v) if weighted else sympy.S.One
@@ -72,10 +74,22 @@ def _scale(candidate: Expr, v: Expr) -> Expr | None:
     return ratio if ratio.is_positive and ratio != 1 else None
 
 
+def _one_is_constant(v: Expr, shape: Expr) -> Finding:
+    return Finding(
+        name="single_value_function",
+        status=Status.REFUTED,
+        method="read off the terms",
+        statement="the loss of one label does not depend on theta, that of the other does",
+        witness={"v(z)": str(v), "term(z)": str(shape)},
+    )
+
+
 def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], *, may_mirror: bool) -> Finding:
     """Return the refutation: increments of the two functions that no common factor relates, mirrored or not."""
     name = "single_value_function"
-    v, shape = (function.subs(dict(settings)) for function in (v, shape))
+    context = sorted((v.free_symbols | shape.free_symbols) - {Z, *settings}, key=str)
+    somewhere = {symbol: _simple(symbol) for symbol in context}  # v must be shared whatever the context
+    v, shape = (function.subs({**settings, **somewhere}) for function in (v, shape))
     free_of_settings = not settings  # a counterexample at one setting refutes only that setting
     witnesses = [_increments(v, other) for other in (shape, shape.subs(Z, -Z))[: 1 + may_mirror]]
     if free_of_settings and all(witness is not None for witness in witnesses):
@@ -89,6 +103,10 @@ def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], *, may_mirr
         )
     tried = "equality up to sign, constant, weight and mirror image, and increments at simple places"
     return undecided(name, "desirable and undesirable outputs share one v", tried)
+
+
+def _simple(symbol: Symbol) -> Integer:
+    return Integer(1) if symbol.is_positive else Integer(-20) if symbol.is_nonpositive else Integer(1)
 
 
 def _increments(v: Expr, shape: Expr) -> Witness | None:

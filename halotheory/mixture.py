@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import sympy
 from sympy import Expr, Rational
 
+from halotheory.deadline import Deadline
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline, nonnegative
+from halotheory.nonnegative import nonnegative
 from halotheory.shape import Z
 
 HALF = Rational(1, 2)

@@ -1,13 +1,8 @@
 """Is an expression at least zero wherever some conditions hold? A complete procedure where there is one."""
 
-import signal
-import threading
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from types import FrameType
 from typing import Any
 
 import sympy
@@ -15,6 +10,7 @@ import z3
 from sympy import Expr, Rational, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.deadline import Deadline
 from halotheory.findings import Status
 
 _NLSAT = "z3 nlsat"
@@ -35,36 +31,6 @@ class Answer:
     status: Status
     method: str
     hint: Mapping[Symbol, Rational] | None = None
-
-
-class Deadline:
-    """The time left to a check."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Return the seconds left, at least 0."""
-        return max(0.0, self._end - time.monotonic())
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the body after this long, even inside SymPy; in the main thread of Unix only."""
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def nonnegative(expression: Expr, where: Sequence[Relational], deadline: Deadline, *, strictly: bool = False) -> Answer:

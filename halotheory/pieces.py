@@ -8,8 +8,9 @@ import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.deadline import Deadline
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline, nonnegative
+from halotheory.nonnegative import nonnegative
 
 _MOST_SEAMS, _MOST_SYMBOLIC_SEAMS = 40, 5
 

@@ -8,8 +8,9 @@ from sympy import Expr, Rational, Symbol
 from sympy.core.relational import Relational
 
 from halotheory import falsify
+from halotheory.deadline import Deadline
 from halotheory.findings import Finding, Status, Witness, undecided
-from halotheory.nonnegative import Answer, Deadline, identically_zero, nonnegative
+from halotheory.nonnegative import Answer, identically_zero, nonnegative
 from halotheory.pieces import NotPiecewiseLinearError, Piece, Seam, take_apart
 
 Z = Symbol("z", real=True)
