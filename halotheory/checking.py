@@ -27,6 +27,7 @@ from halotheory.trace import Traced, trace
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a check may take before what is open stays undecided."""
 
+_SHARE = 0.4  # of the time left, for each form
 _MIXTURE_SECONDS = 15.0
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
@@ -151,7 +152,7 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
     tried: list[tuple[Form, _Outcome, str]] = []
     terms = [] if traced.loss.kind == "token" else examples(traced)
     for form in token_forms(traced) if traced.loss.kind == "token" else forms(traced, values):
-        outcome, holds_for = _decide_form(form, traced, values, deadline)
+        outcome, holds_for = _attempt(form, traced, values, Deadline(_SHARE * deadline.left()))
         if outcome.word == "halo":
             return _Decision(
                 word="halo",
@@ -165,6 +166,17 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
     terms = terms or sequence_examples(traced)
     plain = [replace(example, term=by_value(example.term)) for example in terms]
     return _none_is_a_halo(traced, tried, plain, values) if tried else _no_form(traced, plain, values)
+
+
+def _attempt(form: Form, traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
+    """Return the verdict on one form, undecided when its share of the time has passed."""
+    try:
+        with time_limit(deadline.left()):
+            return _decide_form(form, traced, values, deadline)
+    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
+        if deadline.left() > 0:
+            raise
+        return _Outcome(word="undecided", notes=["its share of the time passed without a decision"]), _as_set(values)
 
 
 def _none_is_a_halo(
