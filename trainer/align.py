@@ -24,7 +24,8 @@ from trainer.codec import Limits
 from trainer.config import AlignConfig
 from trainer.data import read_rows
 from trainer.errors import TrainerError
-from trainer.logps import Scorer, completion_logps
+from trainer.feedback import control_tokens, learns_from_labels
+from trainer.logps import Scorer, completion_logps, token_logps
 from trainer.loop import Training, train
 from trainer.metrics import Window
 from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
@@ -54,8 +55,6 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     """
     quiet()
     loss = load_loss(config.loss, config.hyperparameters)
-    if loss.kind == "token":
-        raise loss.error("is a token-level loss, and these are not trained yet; take a paired or an unpaired one")
     config = replace(config, learning_rate=config.learning_rate or _default_rate(loss))
     output = Path(config.output)
     accelerator = make_accelerator()
@@ -101,7 +100,8 @@ def make_accelerator() -> Accelerator:
 def _default_rate(loss: Loss) -> float:
     if loss.kind == "paired":
         return DEFAULT_RATES["paired"]
-    return DEFAULT_RATES["thumbs" if loss.needs_labels else "completions"]
+    compares = learns_from_labels(loss) and not control_tokens(loss)
+    return DEFAULT_RATES["thumbs" if compares else "completions"]
 
 
 def _silent(text: str) -> None:
@@ -163,7 +163,7 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
 def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callable[[str], None]) -> Loss:
     """Return the loss with the class weights of eq. 7 where asked, and warn where they would be of use."""
     names = ("desirable_weight", "undesirable_weight")
-    weighs = loss.needs_labels and all(name in loss.hyperparameters for name in names)
+    weighs = learns_from_labels(loss) and all(name in loss.hyperparameters for name in names)
     given = [name for name in names if name in config.hyperparameters]
     if config.balance and not weighs:
         raise TrainerError(f"--balance: {loss.name} has no hyperparameters {' and '.join(names)} to set; leave it out")
@@ -171,7 +171,7 @@ def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callabl
         raise TrainerError(
             f"--balance: sets {' and '.join(names)}, and --set gives {given[0]}; leave one of the two out"
         )
-    if loss.needs_labels and report.examples > 1 and not (report.desirable and report.undesirable):
+    if learns_from_labels(loss) and report.examples > 1 and not (report.desirable and report.undesirable):
         only = "desirable" if report.desirable else "undesirable"
         tell(f"warning: every label is {only}; {loss.name} is meant to learn from both")
     if not weighs or given or not report.desirable or not report.undesirable:
@@ -252,7 +252,8 @@ def _scorer(loss: Loss, policy: Any, reference: Any, accelerator: Accelerator, d
         return total / count
 
     def score(model: Any) -> Callable[[Sequences], Tensor]:
-        return lambda sequences: completion_logps(model, sequences, dtype)
+        of = token_logps if loss.kind == "token" else completion_logps
+        return lambda sequences: of(model, sequences, dtype)
 
     return Scorer(loss=loss, policy=score(policy), reference=score(reference), mean=mean)
 

@@ -34,6 +34,10 @@ class Sequences:
     lengths: Tensor
     tokens: int
 
+    def mask(self) -> Tensor:
+        """Return where completions have tokens, counted from their own first one: bool, (batch, longest)."""
+        return torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
+
     def to(self, device: torch.device) -> "Sequences":
         """Return the same on a device."""
         return Sequences(

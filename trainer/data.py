@@ -11,6 +11,7 @@ from typing import IO, Any, Literal
 from halotheory.contract import Loss
 from trainer.config import did_you_mean
 from trainer.errors import TrainerError
+from trainer.feedback import learns_from_labels
 
 Format = Literal["paired", "unpaired", "completions", "prompts"]
 
@@ -83,7 +84,7 @@ def formats_for(loss: Loss) -> tuple[Format, ...]:
     """Return the formats that a loss can learn from, the best first."""
     if loss.kind == "paired":
         return ("paired",)
-    return ("unpaired", "paired") if loss.needs_labels else ("unpaired", "completions", "paired")
+    return ("unpaired", "paired") if learns_from_labels(loss) else ("unpaired", "completions", "paired")
 
 
 def check_format(row: Row, loss: Loss) -> Format:

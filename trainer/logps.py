@@ -18,9 +18,6 @@ from trainer.batch import IGNORED, Sequences
 def completion_logps(model: Any, sequences: Sequences, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return log pi(y|x) summed over the completion's tokens, stop token included, for each sequence.
 
-    The model projects to the vocabulary only from the first completion on. The sum is over
-    log softmax(logits)[token], in float32 whatever `dtype` the forward pass computes in.
-
     Args:
         model: a causal model of transformers, wrapped for several processes or not.
         sequences: (batch, time).
@@ -28,6 +25,32 @@ def completion_logps(model: Any, sequences: Sequences, dtype: torch.dtype = torc
 
     Returns:
         nats, float32, (batch,), <= 0.
+    """
+    return _target_logps(model, sequences, dtype).sum(dim=1)
+
+
+def token_logps(model: Any, sequences: Sequences, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return log pi(y_t|x, y_<t) of the completions' tokens, stop token included; 0 after the last.
+
+    Args:
+        model: a causal model of transformers, wrapped for several processes or not.
+        sequences: (batch, time).
+        dtype: float32, or bfloat16 for a forward pass under autocast.
+
+    Returns:
+        nats, float32, (batch, longest completion), <= 0: a completion's first token is at 0 in every row.
+    """
+    logps_BT, mask = _target_logps(model, sequences, dtype), sequences.mask()  # noqa: N806 - batch, time
+    first = (sequences.targets != IGNORED).int().argmax(dim=1, keepdim=True)
+    at = first + torch.arange(mask.shape[1], device=mask.device)
+    return logps_BT.gather(1, at.clamp(max=logps_BT.shape[1] - 1)) * mask
+
+
+def _target_logps(model: Any, sequences: Sequences, dtype: torch.dtype) -> Tensor:
+    """Return the log-probability of each target, 0 where there is none, (batch, time - first).
+
+    The model projects to the vocabulary only from the first completion on. It is log softmax(logits)[token], in
+    float32 whatever `dtype` the forward pass computes in.
     """
     kept = sequences.targets.shape[1] + 1
     projected = {"logits_to_keep": kept} if _can_keep(type(_unwrapped(model))) else {}
@@ -37,7 +60,7 @@ def completion_logps(model: Any, sequences: Sequences, dtype: torch.dtype = torc
         )
     logits_BTV = output.logits[:, -kept:-1].float()  # noqa: N806 - batch, time, vocabulary
     nll = F.cross_entropy(logits_BTV.flatten(0, 1), sequences.targets.flatten(), ignore_index=IGNORED, reduction="none")
-    return -nll.view_as(sequences.targets).sum(dim=1)
+    return -nll.view_as(sequences.targets)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +68,8 @@ class Scores:
     """What a loss is told about the examples of a microbatch.
 
     Attributes:
-        policy: log pi of every sequence, nats, with gradient, (k * batch,); of pairs the chosen come first.
+        policy: log pi of every sequence, nats, with gradient, (k * batch,); of pairs the chosen come first. For a
+            token-level loss log pi of every token, (batch, time).
         tensors: the arguments that the loss may name, by name.
         kl_raw: the reference point before its clamp at 0, (); None without `kl`.
         sequences: what was scored.
@@ -65,8 +89,8 @@ class Scorer:
 
     Attributes:
         loss: whose arguments.
-        policy: log pi of sequences, with gradient.
-        reference: log pi_ref of sequences; only called for a loss that names a reference argument.
+        policy: log pi of sequences, with gradient; of their tokens for a token-level loss.
+        reference: log pi_ref, alike; only called for a loss that names a reference argument.
         mean: the mean over all processes of the values that count: f(values, counting) -> ().
     """
 
@@ -104,6 +128,11 @@ class Scorer:
             if reference is not None:
                 tensors["reference_chosen_logps"], tensors["reference_rejected_logps"] = reference.chunk(2)
             return tensors
+        if self.loss.kind == "token":
+            advantages = torch.where(desirable, 1.0, -1.0).to(policy.dtype)[:, None].expand_as(policy)
+            tensors = {"policy_token_logps": policy, "advantages": advantages, "mask": own.mask()}
+            tensors["desirable"] = desirable
+            return tensors if reference is None else {**tensors, "reference_token_logps": reference}
         tensors = {"policy_logps": policy, "desirable": desirable, "lengths": own.lengths}
         return tensors if reference is None else {**tensors, "reference_logps": reference}
 

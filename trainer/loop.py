@@ -105,7 +105,7 @@ def train(training: Training, start: Position) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A microbatch after its backward pass: which examples, their losses, (batch,) or (), and what was scored."""
+    """A microbatch after its backward pass: its examples, the loss of each (or their mean), and what was scored."""
 
     examples: Indices
     losses: Tensor
@@ -136,7 +136,7 @@ def backward(training: Training, microbatch: Indices, step_examples: int, *, las
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (counts * processes / step_examples))
-    return Scored(examples=examples, losses=losses.detach(), scores=scores)
+    return Scored(examples=examples, losses=losses.detach().expand(len(examples)), scores=scores)
 
 
 def _clipped(training: Training) -> float:
@@ -171,11 +171,11 @@ def _over_processes(
 def _problem(training: Training, scored: list[Scored], step: int) -> str | None:
     """Return an error that names the first example whose loss, or whose loss's gradient, is not finite."""
     for one in scored:
-        losses = one.losses.expand(len(one.examples))
         gradients = one.scores.policy.grad
         assert gradients is not None
-        gradient = gradients.view(-1, len(one.examples)).sum(dim=0)
-        for name, values in (("loss", losses), ("loss's gradient", gradient)):
+        by_sequence = gradients.sum(dim=1) if gradients.dim() == 2 else gradients
+        gradient = by_sequence.view(-1, len(one.examples)).sum(dim=0)
+        for name, values in (("loss", one.losses), ("loss's gradient", gradient)):
             if not bool(torch.isfinite(values).all()):
                 at = int((~torch.isfinite(values)).nonzero()[0])
                 place = training.table.places[int(one.examples[at])]

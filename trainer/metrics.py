@@ -61,6 +61,10 @@ def _outputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             found["reward_desirable"], found["reward_undesirable"] = _summed(up), _summed(down)
             found["reward_accuracy"] = _summed((up > down).float())
         return found
+    if "policy_token_logps" in tensors:
+        tensors = {
+            name.replace("_token", ""): value.sum(-1) if value.dim() == 2 else value for name, value in tensors.items()
+        }
     logps, desirable = tensors["policy_logps"], tensors["desirable"]
     found = {"logps_desirable": _summed(logps, desirable), "logps_undesirable": _summed(logps, ~desirable)}
     if "reference_logps" in tensors:

@@ -42,7 +42,8 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
         say(f"{output}: these samples are finished")
         return output
     context, codec = context_length(config.model), load_codec(config.model, config.chat_template)
-    prompts = _cut(codec.prompts(rows), config, context, codec)
+    suffix = codec.encode([config.suffix])[0] if config.suffix else []
+    prompts = _cut([[*prompt, *suffix] for prompt in codec.prompts(rows)], config, context, codec)
     model = load_model(config.model, dtype=DTYPES[config.dtype]).to(_device())
     _begin(output, wanted, overwrite)
     partial = output.with_name(output.name + ".partial")

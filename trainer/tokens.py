@@ -1,6 +1,6 @@
 """From rows to examples: one flat table of tokens, and a report of what became of each row."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ from halotheory.contract import Loss
 from trainer.codec import Codec, Limits
 from trainer.data import Format, Row, check_format, check_row, is_empty
 from trainer.errors import TrainerError
+from trainer.feedback import control_tokens, learns_from_labels
 
 Ints = NDArray[np.int64]
 
@@ -65,7 +66,7 @@ class DataReport:
         data: the file or data set.
         format: paired, unpaired or completions, as the file has it.
         conversational: whether any prompt is a conversation.
-        conversion: what was made of the rows where the loss learns from another format, or none.
+        conversion: what was made of the rows for this loss: another format, advantages, control tokens; or none.
         rows: read.
         used: rows that gave an example.
         examples: what an epoch goes through: pairs, or completions.
@@ -111,6 +112,7 @@ class _Builder:
 
     codec: Codec
     limits: Limits
+    controls: Mapping[bool, list[int]]  # what follows a prompt, by label
     flat: list[NDArray[np.int32]] = field(default_factory=list)
     at: int = 0
     prompts: list[tuple[int, int]] = field(default_factory=list)
@@ -125,14 +127,16 @@ class _Builder:
     def add(self, place: str, prompt: list[int], completions: list[list[int]], labels: list[bool] | None) -> None:
         """Add one row: a pair where `labels` is none, otherwise one example per completion."""
         group = self.group_of.setdefault(np.asarray(prompt, np.int32).tobytes(), len(self.group_of))
-        room = self.limits.completion_room(len(prompt))
+        prompts = [[*prompt, *self.controls.get(label, [])] for label in labels or [True]]
+        room = self.limits.completion_room(max(map(len, prompts)))
         cut = [completion[:room] for completion in completions]
         self.completions_truncated += sum(len(new) < len(old) for new, old in zip(cut, completions, strict=True))
-        kept = self.limits.cut_prompt(prompt, max(map(len, cut)), self.codec.bos)
-        self.prompts_truncated += len(kept) < len(prompt)
-        start = self._store(kept)
+        kept = [self.limits.cut_prompt(one, max(map(len, cut)), self.codec.bos) for one in prompts]
+        self.prompts_truncated += any(len(new) < len(old) for new, old in zip(kept, prompts, strict=True))
+        starts = [self._store(one) for one in kept] if self.controls else [self._store(kept[0])] * len(kept)
         spans = [self._store(completion) for completion in cut]
-        for label, mine in [(True, spans)] if labels is None else zip(labels, [[one] for one in spans], strict=True):
+        examples = [spans] if labels is None else [[one] for one in spans]
+        for label, start, mine in zip(labels or [True], starts, examples, strict=True):
             self.prompts.append(start)
             self.completions.append(mine)
             self.desirable.append(label)
@@ -166,7 +170,8 @@ def tokenize(
     """Return the examples that a loss learns from, and what became of the rows.
 
     Pairs handed to a loss on single completions become two examples, the chosen desirable and the rejected
-    undesirable; a loss without labels takes the chosen, or the desirable, only.
+    undesirable; a loss without labels takes the chosen, or the desirable, only. Control tokens end the prompt: they
+    are given, not learned.
 
     Raises:
         TrainerError: a malformed row, a format that the loss cannot learn from, no row left.
@@ -176,7 +181,8 @@ def tokenize(
     if first is None:
         raise TrainerError(f"{source}: holds no rows; expected at least one")
     form = check_format(first, loss)
-    builder, dropped = _Builder(codec=codec, limits=limits), dict[str, list[str]]()
+    controls = dict(zip(control_tokens(loss), codec.encode(list(control_tokens(loss).values())), strict=True))
+    builder, dropped = _Builder(codec=codec, limits=limits, controls=controls), dict[str, list[str]]()
     read, used, conversational = 0, 0, False
     for chunk in _chunks(rows, first):
         kept = []
@@ -224,7 +230,7 @@ def _unusable(row: Row, form: Format, loss: Loss, codec: Codec) -> str | None:
     for column in _completion_columns(form, loss):
         if is_empty(row.values[column]):
             return f"empty {column}"
-    if form == "unpaired" and not loss.needs_labels and not row.values["label"]:
+    if form == "unpaired" and not learns_from_labels(loss) and not row.values["label"]:
         return f"not desirable ({loss.name} learns from desirable completions only)"
     return None
 
@@ -232,7 +238,7 @@ def _unusable(row: Row, form: Format, loss: Loss, codec: Codec) -> str | None:
 def _completion_columns(form: Format, loss: Loss) -> tuple[str, ...]:
     if form != "paired":
         return ("completion",)
-    return ("chosen", "rejected") if loss.kind == "paired" or loss.needs_labels else ("chosen",)
+    return ("chosen", "rejected") if loss.kind == "paired" or learns_from_labels(loss) else ("chosen",)
 
 
 def _add(builder: _Builder, rows: list[Row], form: Format, loss: Loss) -> None:
@@ -249,8 +255,14 @@ def _add(builder: _Builder, rows: list[Row], form: Format, loss: Loss) -> None:
 
 
 def _conversion(form: Format, loss: Loss, examples: int) -> str | None:
-    if form != "paired" or loss.kind == "paired":
-        return None
-    if loss.needs_labels:
-        return f"pairs made into {examples} thumbs: chosen is desirable, rejected undesirable"
-    return f"pairs made into {examples} completions: the chosen"
+    said = []
+    if form == "paired" and loss.kind != "paired":
+        thumbs = f"pairs made into {examples} thumbs: chosen is desirable, rejected undesirable"
+        said.append(thumbs if learns_from_labels(loss) else f"pairs made into {examples} completions: the chosen")
+    if "advantages" in loss.arguments:
+        said.append("advantage +1 for every token of a desirable completion, -1 of an undesirable one")
+    if controls := control_tokens(loss):
+        said.append(
+            f"prompts end with {controls[True]} before a desirable completion, {controls[False]} before another"
+        )
+    return "; ".join(said) or None

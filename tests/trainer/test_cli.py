@@ -156,7 +156,6 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(
         (("--loss", "kot"), "unknown loss 'kot'; did you mean 'kto'?"),
         (("--loss", "broken.py"), "broken.py:2: syntax error"),
         (("--loss", "words.py"), "words.py:1: unknown argument 'policy_logp'; did you mean 'policy_logps'?"),
-        (("--loss", "token.py"), "token.py:1: loss() is a token-level loss, and these are not trained yet"),
         (("--loss", "dpo"), "thumbs.jsonl:1: dpo learns from pairs {prompt, chosen, rejected}"),
         (("--set", "beta"), "--set beta: expected name=number"),
         (("--set", "gamma=1"), "no hyperparameter 'gamma'"),
@@ -179,7 +178,6 @@ def test_bad_usage_is_one_line_and_leaves_nothing_behind(
 ) -> None:
     (workplace / "broken.py").write_text("def loss(policy_logps):\n    return (\n")
     (workplace / "words.py").write_text("def loss(policy_logp):\n    return policy_logp\n")
-    (workplace / "token.py").write_text("def loss(policy_token_logps, mask):\n    return -policy_token_logps\n")
     (workplace / "recipe.yaml").write_text("batchsize: 3\n")
     before = {path for path in workplace.rglob("*") if "__pycache__" not in path.parts}
     ended = trainer(*ALIGN, *words)

@@ -9,7 +9,7 @@ from halotheory.contract import Loss, load_loss
 from tests.trainer.test_batch import table
 from tests.trainer.tiny import make_model
 from trainer.batch import Sequences, matched, mismatched
-from trainer.logps import Scorer, completion_logps
+from trainer.logps import Scorer, completion_logps, token_logps
 
 EXAMPLES: list[Any] = [
     ([1, 5, 6, 7], [[8, 9, 2]]),
@@ -36,6 +36,18 @@ def test_log_probabilities_and_gradients_are_those_of_each_sequence_alone() -> N
     naives = torch.autograd.grad((expected * weights).sum(), list(model.parameters()))
     for one, other in zip(ours, naives, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_log_probabilities_of_tokens_begin_at_each_completions_first_and_sum_to_its_own() -> None:
+    model, here = make_model(), table(EXAMPLES)
+    sequences = matched(here, torch.arange(4).numpy())
+    logps = token_logps(model, sequences)
+    assert sequences.mask().tolist() == [[at < length for at in range(5)] for length in (3, 2, 5, 1)]
+    assert logps[~sequences.mask()].tolist() == [0.0] * 9
+    for row, (prompt, (completion,)) in zip(logps, EXAMPLES, strict=True):
+        expected = [naive(model, prompt + completion[:at], [token]) for at, token in enumerate(completion)]
+        torch.testing.assert_close(row[: len(completion)], torch.stack(expected), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logps.sum(dim=1), completion_logps(model, sequences))
 
 
 def test_prompt_tokens_have_no_part_in_the_sum() -> None:
@@ -118,3 +130,16 @@ def test_pairs_are_told_apart() -> None:
         "chosen_lengths": [3.0, 2.0],
         "rejected_lengths": [2.0, 4.0],
     }
+
+
+def test_a_token_level_loss_is_told_advantages_of_one_and_minus_one_by_label() -> None:
+    own = matched(table(EXAMPLES), torch.arange(4).numpy())
+
+    def constant(sequences: Sequences) -> torch.Tensor:
+        return -sequences.mask().float()
+
+    label = torch.tensor([True, False, False, True])
+    scores = scorer(load_loss("ppo_clip"), constant, constant).scores(own, None, label)
+    assert scores.tensors["advantages"].tolist() == [[1.0] * 5, [-1.0] * 5, [-1.0] * 5, [1.0] * 5]
+    assert torch.equal(scores.tensors["mask"], own.mask())
+    assert torch.equal(scores.tensors["policy_token_logps"], scores.tensors["reference_token_logps"])

@@ -69,6 +69,15 @@ def test_a_loss_that_returns_its_mean_has_the_gradient_of_the_sum_over_the_step(
     assert_same(step_gradient(prepared(loss="mean.py", **sizes)), step_gradient(prepared(loss="dpo", **sizes)))
 
 
+@pytest.mark.parametrize(
+    "source", [MEAN_OF_DPO, "def loss(policy_token_logps, mask):\n    return -policy_token_logps.mean()\n"]
+)
+def test_a_loss_that_returns_its_mean_trains(workplace: Path, source: str) -> None:
+    (workplace / "mean.py").write_text(source)
+    align(config(loss="mean.py", data="pairs.jsonl", batch_size=11, micro_batch_size=4, max_steps=2))
+    assert [line["examples"] for line in read_metrics(Path("out"))] == [11, 22]
+
+
 def rows_of(training: Training, microbatch: Any) -> list[tuple[list[int], list[int], bool]]:
     """Return each example's prompt, completion and label."""
     table = training.table

@@ -63,6 +63,15 @@ def test_greedy_samples_are_the_most_likely_tokens_whatever_the_padding() -> Non
 
 
 @pytest.mark.usefixtures("prompts")
+def test_a_suffix_ends_every_prompt() -> None:
+    sample(config(temperature=0.0, output="suffix.jsonl", suffix="<|good|>"))
+    write_jsonl(Path("long.jsonl"), [{**row, "prompt": row["prompt"] + "<|good|>"} for row in PROMPTS])
+    sample(config(temperature=0.0, data="long.jsonl"))
+    assert [one["completion"] for one in lines("suffix.jsonl")] == [one["completion"] for one in lines()]
+    assert [one["prompt"] for one in lines("suffix.jsonl")] == [row["prompt"] for row in PROMPTS]
+
+
+@pytest.mark.usefixtures("prompts")
 def test_a_sample_as_training_data_is_the_tokens_that_were_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[int], bool]] = []
     real = sampling.generate

@@ -63,6 +63,31 @@ def test_pairs_give_their_chosen_completion_to_sft() -> None:
     assert report.conversion == "pairs made into 1 completions: the chosen"
 
 
+def test_pairs_become_advantages_for_a_token_level_loss_and_say_so() -> None:
+    table, report = tokenized("ppo_clip", PAIR)
+    assert texts(table) == [("<bos>a", "yes<eos>"), ("<bos>a", "no<eos>")]
+    assert table.desirable.tolist() == [True, False]
+    assert report.lines()[-1] == (
+        "data: pairs made into 2 thumbs: chosen is desirable, rejected undesirable; "
+        "advantage +1 for every token of a desirable completion, -1 of an undesirable one"
+    )
+
+
+@pytest.mark.parametrize("rows", [(PAIR,), ({**UP, "prompt": "a"}, {**DOWN, "prompt": "a"})])
+def test_csft_learns_every_completion_after_the_control_token_of_its_label(rows: tuple[dict[str, Any], ...]) -> None:
+    table, report = tokenized("csft", *rows)
+    assert texts(table) == [("<bos>a<|good|>", "yes<eos>"), ("<bos>a<|bad|>", "no<eos>")]
+    assert table.prompt_group[0] == table.prompt_group[1]
+    assert report.conversion is not None
+    assert report.conversion.endswith("prompts end with <|good|> before a desirable completion, <|bad|> before another")
+
+
+def test_a_control_token_stays_where_its_prompt_is_cut() -> None:
+    table, report = tokenized("csft", {"prompt": "abcdefghij", "chosen": "yes", "rejected": "n"}, total=16)
+    assert texts(table) == [("<bos>hij<|good|>", "yes<eos>"), ("<bos>ghij<|bad|>", "n<eos>")]
+    assert report.prompts_truncated == 1
+
+
 def test_thumbs_give_sft_the_desirable_ones_and_the_others_are_counted() -> None:
     table, report = tokenized("sft", UP, DOWN)
     assert texts(table) == [("<bos>a", "yes<eos>")]
