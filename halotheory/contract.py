@@ -6,15 +6,16 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn, get_type_hints
 
 import torch
 from torch import Tensor
 
 import halotheory.losses
+from halotheory.domains import is_inside
 from halotheory.errors import HaloTheoryError
 from halotheory.settings import parse_settings
 
@@ -51,6 +52,7 @@ class Loss:
         hyperparameters: every keyword-only float with its value.
         path: the source file.
         line: the line of the function's `def`.
+        domains: what the annotations of hyperparameters say of their values, `Annotated[float, "0 <= x < 0.5"]`.
     """
 
     name: str
@@ -60,10 +62,20 @@ class Loss:
     hyperparameters: Mapping[str, float]
     path: str
     line: int
+    domains: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not any(name.startswith("policy_") for name in self.arguments):
             raise self.error(f"takes no log-probability of the policy; name one of {_policy_arguments()}")
+        for name, domain in self.domains.items():
+            try:
+                inside = is_inside(name, domain, self.hyperparameters[name])
+            except ValueError as error:
+                raise self.error(f"hyperparameter '{name}': {error}") from error
+            if not inside:
+                raise self.error(
+                    f"hyperparameter {name}={self.hyperparameters[name]:g} is outside of its domain, {domain}"
+                )
 
     def __call__(self, **tensors: Tensor) -> Tensor:
         """Return the losses of a batch, (batch,), or their mean, ().
@@ -91,6 +103,11 @@ class Loss:
         return losses
 
     @property
+    def source(self) -> str:
+        """The file that the function's own code is in, whatever decorates it."""
+        return inspect.unwrap(self.function).__code__.co_filename
+
+    @property
     def needs_reference(self) -> bool:
         """Whether any argument is computed with the reference model."""
         return "kl" in self.arguments or any(name.startswith("reference_") for name in self.arguments)
@@ -109,7 +126,7 @@ class Loss:
         """Return this loss with some hyperparameters changed.
 
         Raises:
-            HaloTheoryError: a name that the loss does not have, or a value that is not finite.
+            HaloTheoryError: a name that the loss does not have, a value that is not finite, or outside of its domain.
         """
         for name, value in settings.items():
             if name not in self.hyperparameters:
@@ -124,7 +141,7 @@ class Loss:
 
     def raised(self, error: BaseException) -> HaloTheoryError:
         """Return an error that tells what the loss raised, and on which of its lines."""
-        return self.error(f"raised {_described(error)}", line=_line_in(error, self.function.__code__.co_filename))
+        return self.error(f"raised {_described(error)}", line=_line_in(error, self.source))
 
     def error(self, message: str, *, line: int | None = None) -> HaloTheoryError:
         """Return an error that names this loss, its file and line."""
@@ -184,6 +201,7 @@ def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss
         hyperparameters=hyperparameters,
         path=path,
         line=line,
+        domains=_domains(function, hyperparameters),
     )
 
 
@@ -290,6 +308,21 @@ def _hyperparameter(parameter: inspect.Parameter, fail: Callable[[str, str], NoR
         shown = "no default" if value is parameter.empty else f"the default {value!r}"
         fail(f"hyperparameter '{parameter.name}' has {shown}; give it a float", parameter.name)
     return float(value)
+
+
+def _domains(function: Callable[..., Tensor], hyperparameters: Mapping[str, float]) -> dict[str, str]:
+    """Return the text that each hyperparameter is annotated with, where it is."""
+    annotations: dict[str, Any] = dict(inspect.get_annotations(inspect.unwrap(function)))
+    try:
+        annotations = get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError, AttributeError, SyntaxError):  # names that are imported for type checkers only
+        pass
+    found: dict[str, str] = {}
+    for name in hyperparameters:
+        texts = [text for text in getattr(annotations.get(name), "__metadata__", ()) if isinstance(text, str)]
+        if texts:
+            found[name] = " and ".join(texts)
+    return found
 
 
 def _did_you_mean(name: str, known: "Sequence[str] | Mapping[str, object]") -> str:

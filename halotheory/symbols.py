@@ -1,0 +1,25 @@
+"""The symbols of a trace: one per argument and example, one per hyperparameter."""
+
+from sympy import Symbol
+
+
+def hyperparameter_symbol(name: str) -> Symbol:
+    """Return the symbol of a hyperparameter of which nothing is said: a positive real number."""
+    return Symbol(name, positive=True)
+
+
+def argument_symbol(name: str, example: int) -> Symbol:
+    """Return the symbol of a tensor argument for one example of the batch; `kl` is shared by the batch.
+
+    Log-probabilities are at most 0, lengths and the reference point at least 0.
+    """
+    if name == "kl":
+        return Symbol("kl", nonnegative=True)
+    suffix = f"_{example}" if example else ""
+    return Symbol(name + suffix, positive=True) if "lengths" in name else Symbol(name + suffix, nonpositive=True)
+
+
+def token_symbol(name: str, token: int, example: int = 0) -> Symbol:
+    """Return the symbol of a token-level argument: log-probabilities are at most 0, advantages real."""
+    suffix = f"_t{token}_{example}" if example else f"_t{token}"
+    return Symbol(name + suffix, real=True) if name == "advantages" else Symbol(name + suffix, nonpositive=True)
