@@ -257,13 +257,14 @@ def _decide_form(form: Form, traced: Traced, values: Mapping[Symbol, Expr], dead
     """Return the verdict on one form at the hyperparameters as set, and for which others it holds."""
     judged = _Judge(form=form, domains=traced.domains, values=values, deadline=deadline)
     everywhere = judged.at({})
-    if everywhere.word == "not_halo" and form.either_output:
-        everywhere = _mixture(judged, everywhere, {})
-    if everywhere.word == "not_halo" or (everywhere.word == "halo" and not everywhere.relaxations):
+    if everywhere.word == "not_halo" and (not form.either_output or _mixture_is_excluded(judged)):
+        return everywhere, _every(values, traced)
+    if everywhere.word == "halo" and not everywhere.relaxations:
         return everywhere, _every(values, traced)
     outcome = judged.at(values)
     if outcome.word == "not_halo":
-        return (_mixture(judged, outcome, values) if form.either_output else outcome), _as_set(values)
+        mixed = _mixture(judged, outcome) if form.either_output and form.spoiled is None else outcome
+        return mixed, _as_set(values)
     if outcome.word == "undecided":
         return outcome, _as_set(values)
     outcome, fixed = _freed(judged, outcome)
@@ -338,14 +339,15 @@ class _Judge:
         if len(found) == 1:
             return found[0]
         methods = "; ".join(
-            f"for {', '.join(str(relation) for relation in case.where)}: {finding.method}"
+            f"for {', '.join(map(str, case.conditions({})))}: {finding.method}"
             for case, finding in zip(self.form.cases, found, strict=True)
         )
         return replace(found[0], method=methods)
 
     def _in_case(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr], case: Case) -> Finding:
-        where = [*case.where, *(relation for relation in self.domains if relation.free_symbols <= set(free))]
-        return examine(v.subs(dict(case.context)), free, self.deadline, where=where)
+        fixed = {symbol: value for symbol, value in self.values.items() if symbol not in free}
+        domains = [relation for relation in self.domains if relation.free_symbols <= set(free)]
+        return examine(case.of(v, fixed), free, self.deadline, where=[*case.conditions(fixed), *domains])
 
 
 def _spoiled(form: Form) -> _Outcome:
@@ -359,25 +361,26 @@ def _spoiled(form: Form) -> _Outcome:
     return _Outcome(word="not_halo", findings=[finding])
 
 
-def _mixture(judged: _Judge, strictly: _Outcome, fixed: Mapping[Symbol, Expr]) -> _Outcome:
-    """Return whether a paired loss that is no HALO strictly is the expectation of one over flipped labels.
-
-    A few rates are tried; refuting the clean loss for every positive factor in place of 1 / (1 - 2e) refutes
-    every rate.
-    """
-    limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
+def _mixture_is_excluded(judged: _Judge) -> bool:
+    """Return whether no rate of flipped labels can help, whatever the hyperparameters."""
     even, odd = mixture.parts(judged.form.shapes[ONE_TERM])
-    for rate in mixture.rates(iter(judged.values.values())):
+    if odd == 0:  # the loss itself is the clean one
+        return True
+    return mixture.never_monotone(even, odd, Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
+
+
+def _mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
+    """Return whether a paired loss that is no HALO strictly, as set, is the expectation of one over flipped labels."""
+    limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
+    even, odd = (part.subs(dict(judged.values)) for part in mixture.parts(judged.form.shapes[ONE_TERM]))
+    rates = mixture.possible_rates(even, odd, list(judged.values.values()), limited.deadline)
+    if odd == 0 or rates.refuted or mixture.never_monotone(even, odd, limited.deadline):
+        return strictly
+    for rate in rates.candidates:
         found = limited.at(judged.values, {ONE_TERM: mixture.clean(even, odd, rate)})
         if found.word == "halo":
             note = f"the expectation, over labels flipped at rate {rate}, of a HALO with this v"
             return replace(found, relaxations=["label_mixture", *found.relaxations], notes=[note])
-    if mixture.never_monotone(even.subs(dict(fixed)), odd.subs(dict(fixed)), limited.deadline):
-        return strictly
-    factor = sympy.Dummy("factor", positive=True)
-    widened = replace(limited, values={**judged.values, factor: sympy.Integer(2)})
-    if widened.at(fixed, {ONE_TERM: even + factor * odd}).word == "not_halo":
-        return strictly
     note = "no HALO strictly; whether it is a label_mixture is open"
     return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
 

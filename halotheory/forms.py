@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import sympy
-from sympy import Expr, Symbol
+from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.detached import Held, held, is_held, not_positive
@@ -21,6 +22,7 @@ ONE_TERM = "example"
 """The label of a term where labels do not matter."""
 
 _LARGEST_BATCH = 9
+_MOST_CONDITIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +49,22 @@ class Case:
     Attributes:
         context: what stands for symbols of the context.
         where: conditions on symbols, and on `Z` where v lives on a half-line.
+        truths: which of the loss's own conditions on the context hold.
     """
 
     context: Mapping[Symbol, Expr] = field(default_factory=dict)
     where: Sequence[Relational] = ()
+    truths: Mapping[Relational, Expr] = field(default_factory=dict)
+
+    def of(self, function: Expr, fixed: Mapping[Symbol, Expr]) -> Expr:
+        """Return the function of z in this case, with these hyperparameters already put into it."""
+        told = {relation.subs(dict(fixed)): truth for relation, truth in self.truths.items()}
+        return function.xreplace(told).subs(dict(self.context))
+
+    def conditions(self, fixed: Mapping[Symbol, Expr]) -> list[Relational]:
+        """Return what holds in this case, with these hyperparameters put in."""
+        told = [relation if truth == sympy.true else relation.negated for relation, truth in self.truths.items()]
+        return [*self.where, *(relation.subs(dict(fixed)) for relation in told)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +203,9 @@ def _form(traced: Traced, terms: Sequence[Example], found: Sequence[Reading], fi
             if not multiple(shape, shapes[example.label]):
                 return None
             weighted = True  # the composition of the batch weighs the examples
+    shapes, cases, turned = _cases(shapes)
     context = _context(traced, shapes)
-    if context or weighted:
+    if context or weighted or len(cases) > 1:
         relaxations.append("context_indexed_value")
     normalizer, reward, shapes = _normalised(traced, first, shapes)
     return Form(
@@ -201,9 +216,30 @@ def _form(traced: Traced, terms: Sequence[Example], found: Sequence[Reading], fi
         point=first.point,
         relaxations=relaxations,
         either_output=len(terms[0].among) == 2 and traced.loss.kind == "paired" and ONE_TERM in shapes,
+        cases=cases,
         context=context,
+        spoiled=first.spoiled,
+        notes=["the sign a depends on the context as well"] * turned,
         unsure=_unsure(traced, context),
     )
+
+
+def _cases(shapes: Mapping[str, Expr]) -> tuple[dict[str, Expr], Sequence[Case], bool]:
+    """Return the shapes, the cases of their conditions on the context, and whether only a sign tells these apart.
+
+    A sign a may depend on x and y, so that v and -v in two cases are one value function.
+    """
+    atoms = {atom for shape in shapes.values() for part in shape.atoms(Piecewise) for atom in part.atoms(Relational)}
+    conditions = sorted((atom for atom in atoms if Z not in atom.free_symbols), key=str)
+    if not 0 < len(conditions) <= _MOST_CONDITIONS:
+        return dict(shapes), (Case(),), False
+    choices = product((sympy.true, sympy.false), repeat=len(conditions))
+    cases = [Case(truths=dict(zip(conditions, truths, strict=True))) for truths in choices]
+    first, *others = ({label: case.of(shape, {}) for label, shape in shapes.items()} for case in cases)
+    signs = [[a for a in (1, -1) if all(same(a * other[label], first[label]) for label in first)] for other in others]
+    if all(signs):
+        return first, (Case(),), any(1 not in each for each in signs)
+    return dict(shapes), cases, False
 
 
 def _unsure(traced: Traced, context: Sequence[Symbol]) -> str | None:

@@ -7,6 +7,7 @@ from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.deadline import Deadline
+from halotheory.enclose import sign
 from halotheory.findings import Status
 from halotheory.nonnegative import identically_zero, nonnegative
 from halotheory.outputs import Output, swapped
@@ -14,6 +15,7 @@ from halotheory.reference import Reading
 from halotheory.shape import Z
 
 _SECONDS = 5.0
+_PLACES = [sympy.Integer(n) for n in (-1, 1, -3, 3, -10, 10)]
 
 
 class _NoLinkError(Exception):
@@ -46,15 +48,30 @@ def linked_readings(term: Expr, y: Output, among: Sequence[Output], *, below: bo
     where = [sympy.StrictLessThan(y.log_ratio, 0)] if below else []
     for side in (1, -1):
         if nonnegative(side * slope, where, Deadline(_SECONDS), strictly=True).status is Status.PROVED:
-            yield Reading(
-                shape=shape.subs(Z, side * Z),
-                y=y,
-                normalizer=sympy.S.One,
-                point="Q the point mass on the other output of the pair",
-                relaxations=("generalised_link",),
-                link=side * link,
-            )
+            spoiled = None
+            break
+    else:
+        side, spoiled = 1, _both_ways(slope, y.log_ratio)
+        if spoiled is None:
             return
+    yield Reading(
+        shape=shape.subs(Z, side * Z),
+        y=y,
+        normalizer=sympy.S.One,
+        point="Q the point mass on the other output of the pair",
+        relaxations=("generalised_link",),
+        link=side * link,
+        spoiled=spoiled,
+    )
+
+
+def _both_ways(slope: Expr, log_ratio: Symbol) -> dict[str, str] | None:
+    """Return two log-ratios at which a link rises and falls, for hyperparameters of 1; links are unique."""
+    at_1 = slope.subs(dict.fromkeys(slope.free_symbols - {log_ratio}, sympy.S.One))
+    signs = {sign(at_1, {log_ratio: place}): place for place in _PLACES}
+    if 1 not in signs or -1 not in signs:
+        return None
+    return {"the link rises at log_ratio": str(signs[1]), "and falls at log_ratio": str(signs[-1])}
 
 
 def _relinked(term: Expr, one: Symbol, other: Symbol, among: Sequence[Output], links: list[Expr]) -> Expr:
@@ -84,13 +101,14 @@ def _difference(term: Expr, one: Symbol, other: Symbol, among: Sequence[Output],
     left = swapped(g, among) + sympy.Add(*others)  # free of theta: sigmoid(t) + sigmoid(-t) is 1
     if not ones or not identically_zero(sympy.diff(left, other)):
         raise _NoLinkError
-    return sympy.Add(_multiple(g, one, links) * Z, left.subs(other, 0), *rest)
+    foreign = tuple(o.length.name for o in among if o.log_ratio == other)
+    return sympy.Add(_multiple(g, one, links, foreign) * Z, left.subs(other, 0), *rest)
 
 
-def _multiple(g: Expr, symbol: Symbol, links: list[Expr]) -> Expr:
-    """Return k with g = k * the first link, up to a constant; the first link is g itself."""
+def _multiple(g: Expr, symbol: Symbol, links: list[Expr], foreign: tuple[str, ...]) -> Expr:
+    """Return k with g = k * the first link, up to a constant; the first link is g itself, of one output alone."""
     if not links:
-        if any(str(free).startswith("reference_") for free in g.free_symbols):
+        if any(free.name.startswith(("reference_", *foreign)) for free in g.free_symbols):
             raise _NoLinkError
         links.append(g)
         return sympy.S.One

@@ -1,18 +1,25 @@
 """Losses on pairs that are the expectation of a HALO over randomly flipped labels."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
 
+import numpy as np
 import sympy
 from sympy import Expr, Rational
 
 from halotheory.deadline import Deadline
+from halotheory.enclose import sign
 from halotheory.findings import Status
 from halotheory.nonnegative import nonnegative
 from halotheory.shape import Z
 
 HALF = Rational(1, 2)
-RATES = [Rational(n, 20) for n in (1, 2, 4, 5, 6, 8, 9)]
-"""Rates of flipped labels that are tried beside the hyperparameters."""
+
+_SIZES = [Rational(n, d) for n, d in ((1, 1000), (1, 20), (1, 4), (1, 2), (1, 1), (3, 2), (2, 1), (3, 1), (5, 1))]
+_SIZES += [Rational(n) for n in (8, 12, 20, 40, 100, 500)]
+_SIMPLE_RATES = [Rational(n, 20) for n in (2, 4, 1, 6, 5, 8, 3, 7, 9)] + [Rational(1, 100), Rational(1, 1000)]
 
 
 def parts(shape: Expr) -> tuple[Expr, Expr]:
@@ -29,11 +36,6 @@ def clean(even: Expr, odd: Expr, rate: Expr) -> Expr:
     return sympy.expand(even + odd / (1 - 2 * rate))
 
 
-def rates(values: Iterator[Expr]) -> list[Expr]:
-    """Return the rates to try: the hyperparameters that may be one, then simple ones."""
-    return list(dict.fromkeys([*(value for value in values if 0 < value < HALF), *RATES]))
-
-
 def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
     """Return whether even + k * odd is proved to rise somewhere and fall elsewhere, for every k > 0.
 
@@ -47,3 +49,125 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
     if Z not in ratio.free_symbols or not ratio.is_polynomial(Z):
         return False
     return any(nonnegative(side * slopes[1], [], deadline, strictly=True).status is Status.PROVED for side in (1, -1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """At which rates of flipped labels the clean loss may be a HALO.
+
+    Attributes:
+        refuted: whether none is possible, as exact evaluations show.
+        candidates: rates to try, where some seem possible.
+    """
+
+    refuted: bool
+    candidates: Sequence[Expr] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Demand:
+    """even + k * odd >= 0 for a combination of their values: a bound on k."""
+
+    weights: Mapping[Rational, Rational]
+    bound: float
+    below: bool  # whether it bounds k from below
+
+
+def possible_rates(even: Expr, odd: Expr, hyperparameters: Sequence[Expr], deadline: Deadline) -> Rates:
+    """Return at which rates in (0, 1/2) the clean loss even + k * odd, k = 1 / (1 - 2e) > 1, may be a HALO.
+
+    A monotone loss of the margin is one if, falling, it is convex on z > 0 or concave on z < 0; rising, the mirror
+    image. Every such demand at fixed points is linear in k, so that two of them that contradict each other refute
+    all rates; each is evaluated in ball arithmetic.
+
+    Args:
+        even: the even part of the loss at the hyperparameters as set.
+        odd: its odd part, alike.
+        hyperparameters: values that may be the rate.
+        deadline: what is left of the time of the check.
+    """
+    values = _values(even, odd)
+    refuted, candidates = [], []
+    for falling in (True, False):
+        monotone = list(_monotone(values, falling=falling))
+        for gains in (True, False):
+            demands = [*monotone, *_curved(values, falling=falling, gains=gains)]
+            lower = max((d for d in demands if d.below), key=lambda d: d.bound, default=None)
+            upper = min((d for d in demands if not d.below), key=lambda d: d.bound, default=None)
+            low, high = lower.bound if lower else 1.0, upper.bound if upper else math.inf
+            if high < max(low, 1.0):
+                refuted.append(_contradiction(even, odd, lower, upper))
+            else:
+                refuted.append(False)
+                candidates += _within(low, high, hyperparameters)
+        if deadline.left() == 0:
+            return Rates(refuted=False)
+    return Rates(refuted=all(refuted), candidates=list(dict.fromkeys(candidates)))
+
+
+def _within(low: float, high: float, hyperparameters: Sequence[Expr]) -> Iterator[Expr]:
+    """Yield simple rates whose factor 1 / (1 - 2e) lies in the interval."""
+    between = Rational(repr(round(min(high, 2 * max(low, 1.0)), 3))) if math.isfinite(low) else Rational(2)
+    middle = [(1 - 1 / between) / 2] if between > 1 else []
+    tried = 0
+    for rate in [*(value for value in hyperparameters if 0 < value < HALF), *_SIMPLE_RATES, *middle]:
+        if low - 1e-9 <= float(1 / (1 - 2 * rate)) <= high + 1e-9 and tried < 3:
+            tried += 1
+            yield rate
+
+
+def _values(even: Expr, odd: Expr) -> list[tuple[Rational, float, float]]:
+    """Return both parts at places in order, in floats; places at which they are no numbers are left out."""
+    places = sorted([*_SIZES, Rational(0), *(-size for size in _SIZES)])
+    functions = [sympy.lambdify(Z, part, modules="math") for part in (even, odd)]
+    found = []
+    for place in places:
+        try:
+            one, other = (float(function(float(place))) for function in functions)
+        except (ArithmeticError, ValueError, TypeError):
+            continue
+        if np.isfinite(one) and np.isfinite(other):
+            found.append((place, one, other))
+    return found
+
+
+def _monotone(values: Sequence[tuple[Rational, float, float]], *, falling: bool) -> Iterator[_Demand]:
+    side = 1 if falling else -1
+    for (z1, e1, o1), (z2, e2, o2) in [*pairwise(values), *combinations(values[::4], 2)]:
+        yield from _demand({z1: Rational(side), z2: Rational(-side)}, side * (e1 - e2), side * (o1 - o2))
+
+
+def _curved(values: Sequence[tuple[Rational, float, float]], *, falling: bool, gains: bool) -> Iterator[_Demand]:
+    """Yield the demands of convexity (falling on gains, rising on losses) or concavity, for neighbouring places."""
+    side = 1 if falling == gains else -1
+    there = [value for value in values if (value[0] > 0) == gains and value[0] != 0]
+    for (z1, e1, o1), (z2, e2, o2), (z3, e3, o3) in zip(there, there[1:], there[2:], strict=False):
+        share = (z3 - z2) / (z3 - z1)
+        f = float(share)
+        combination = {z1: side * share, z2: Rational(-side), z3: side * (1 - share)}
+        yield from _demand(combination, side * (f * e1 + (1 - f) * e3 - e2), side * (f * o1 + (1 - f) * o3 - o2))
+
+
+def _demand(weights: Mapping[Rational, Rational], even: float, odd: float) -> Iterator[_Demand]:
+    """Yield the bound on k of even + k * odd >= 0, where the floats tell which it is."""
+    if abs(odd) > 1e-9 * max(1.0, abs(even)):
+        yield _Demand(weights=weights, bound=-even / odd, below=odd > 0)
+    elif even < -1e-9:
+        yield _Demand(weights=weights, bound=-math.inf, below=False)
+
+
+def _contradiction(even: Expr, odd: Expr, lower: _Demand | None, upper: _Demand | None) -> bool:
+    """Return whether two demands are proved to leave no k > 1."""
+    assert upper is not None
+    e_up, o_up = (_combined(part, upper.weights) for part in (even, odd))
+    if sign(e_up + o_up) == -1 and sign(o_up) in (0, -1):
+        return True  # broken at k = 1, and the more so beyond
+    if lower is None or sign(o_up) != -1:
+        return False
+    e_low, o_low = (_combined(part, lower.weights) for part in (even, odd))
+    # k >= -e_low / o_low and k <= e_up / -o_up leave nothing where e_up * o_low - e_low * o_up < 0
+    return sign(o_low) == 1 and sign(e_up * o_low - e_low * o_up) == -1
+
+
+def _combined(part: Expr, weights: Mapping[Rational, Rational]) -> Expr:
+    return sympy.Add(*(weight * part.subs(Z, place) for place, weight in weights.items()))

@@ -1,6 +1,6 @@
 """Which output is y, and which distribution Q carries the reference point: z = r(y) - E_Q[r]."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -26,6 +26,7 @@ class Reading:
         own_included: whether Q gives y itself a weight.
         relaxations: what the reading needs.
         link: the increasing function of the log-ratio that r is, in place of l times the log-ratio.
+        spoiled: a point at which the reading fails, if there is one.
     """
 
     shape: Expr
@@ -35,6 +36,7 @@ class Reading:
     own_included: bool = False
     relaxations: tuple[str, ...] = ()
     link: Expr | None = None
+    spoiled: Mapping[str, str] | None = None
 
 
 def readings(term: Expr, y: Output, among: Sequence[Output], *, kl: bool) -> Iterator[Reading]:
@@ -119,6 +121,7 @@ def _normalisers(own: Expr, y: Output, among: Sequence[Output]) -> Iterator[Norm
     lengths = {output.length for output in among} & own.free_symbols
     if lengths:
         yield lambda output: 1 / output.length
+        yield lambda output: output.length
     if lengths == {y.length}:
         yield lambda output: own.xreplace({y.length: output.length})
 
