@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import sympy
 
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Verdict
-from halotheory.shape import Z
+from halotheory.implied import implied_value, numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,14 +79,8 @@ def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: floa
 
 
 def _values(verdict: Verdict, z: np.ndarray) -> np.ndarray:
-    if verdict.construction is None:
-        raise HaloTheoryError(f"{verdict.loss} has no value function to draw: its verdict is {verdict.verdict}")
-    names = {name: sympy.Symbol(name, positive=True) for name in verdict.hyperparameters}
-    v = sympy.sympify(verdict.construction.value_function, locals={"z": Z, **names})
-    v = v.subs({names[name]: value for name, value in verdict.hyperparameters.items()})
-    function = sympy.lambdify(Z, v, modules="numpy")
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return np.broadcast_to(function(z) - function(np.zeros(())), z.shape)
+    v = implied_value(verdict).as_set
+    return numbers(v, z) - numbers(v, np.zeros(()))
 
 
 def _settings(verdict: Verdict) -> str:
