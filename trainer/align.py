@@ -30,6 +30,7 @@ from trainer.loop import Training, train
 from trainer.metrics import Window
 from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
 from trainer.order import Order
+from trainer.probe import sees_its_batch
 from trainer.progress import say
 from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.schedule import make_optimizer
@@ -134,6 +135,11 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
     tell = say if accelerator.is_main_process else _silent
     loss = _weighted(loss, config, report, tell)
     order = _order(table, loss, config, accelerator.num_processes, tell)
+    if sees_its_batch(loss):
+        tell(
+            f"warning: {loss.name} makes an example's loss depend on those beside it: it is told one process's "
+            f"microbatch, at most {config.micro_batch_size}, so --micro-batch-size changes what is computed"
+        )
 
     model = load_model(config.model)
     _check_vocabulary(model, table, config.model)
@@ -269,7 +275,9 @@ def _fingerprint(table: TokenTable, loss: Loss) -> str:
         table.desirable,
     ):
         digest.update(values.tobytes())
-    digest.update(inspect.getsource(loss.function).encode())
+    source = inspect.getsourcefile(inspect.unwrap(loss.function))
+    assert source is not None
+    digest.update(Path(source).read_bytes())  # the whole file: a loss may call its neighbours
     return digest.hexdigest()
 
 
