@@ -64,6 +64,8 @@ def check(
     try:
         with time_limit(deadline.left()):
             decision = _decide(traced, values, deadline)
+            if decision.word == "undecided" and values:
+                decision = _as_set_decision(traced, values, deadline) or decision
     except Exception:  # the alarm of time_limit may surface as whatever the interrupted library makes of it
         if deadline.left() > 0:
             raise
@@ -166,6 +168,27 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
     terms = terms or sequence_examples(traced)
     plain = [replace(example, term=by_value(example.term)) for example in terms]
     return _none_is_a_halo(traced, tried, plain, values) if tried else _no_form(traced, plain, values)
+
+
+def _as_set_decision(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> _Decision | None:
+    """Return the verdict with every hyperparameter put in as a number, where that decides more than symbols did."""
+    decision = _decide(_with_numbers(traced, values), {}, deadline)
+    return None if decision.word == "undecided" else replace(decision, holds_for=_as_set(values))
+
+
+def _with_numbers(traced: Traced, values: Mapping[Symbol, Expr]) -> Traced:
+    numbers = dict(values)
+    return replace(
+        traced,
+        terms={label: term.subs(numbers) for label, term in traced.terms.items()},
+        batches={
+            label: [replace(part, term=part.term.subs(numbers)) for part in parts]
+            for label, parts in traced.batches.items()
+        },
+        tokens=[replace(part, term=part.term.subs(numbers)) for part in traced.tokens],
+        hyperparameters={name: symbol.subs(numbers) for name, symbol in traced.hyperparameters.items()},
+        domains=(),
+    )
 
 
 def _attempt(form: Form, traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import sympy
 from sympy import Dummy, Expr, Symbol
@@ -14,7 +15,8 @@ from halotheory.operations import detach
 from halotheory.outputs import by_value
 
 _SECONDS = 5.0
-_PLACES = (0, 1, -1, 3, -3, 10, -10, 40, -40)
+_PLACES = (0, 1, -1, 5, -5, 40, -40)
+_MOST_MOVED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,18 +49,22 @@ def is_held(term: Expr, moving: Sequence[Symbol]) -> bool:
 
 def not_positive(part: Expr, moving: Sequence[Symbol], settings: Mapping[Symbol, Expr]) -> dict[str, str] | None:
     """Return simple values of the moving symbols at which a part is at most 0, if they are found."""
-    free = sorted(part.free_symbols - set(settings), key=str)
-    for place in _PLACES:
-        point: dict[Expr, Expr] = {symbol: sympy.Integer(_value(symbol, place, moving)) for symbol in free}
-        if sign(part.subs(dict(settings)), point) in (-1, 0):
-            return {str(symbol): str(value) for symbol, value in point.items()}
+    value = part.subs(dict(settings))
+    free = sorted(value.free_symbols, key=str)
+    moved = [symbol for symbol in free if symbol in moving][:_MOST_MOVED]
+    still: dict[Expr, Expr] = {symbol: _still(symbol) for symbol in free if symbol not in moved}
+    for places in sorted(product(_PLACES, repeat=len(moved)), key=lambda places: sum(map(abs, places))):
+        point = still | {
+            symbol: sympy.Integer(abs(place) if symbol.is_nonnegative else place)
+            for symbol, place in zip(moved, places, strict=True)
+        }
+        if sign(value, point) in (-1, 0):
+            return {str(symbol): str(number) for symbol, number in point.items()}
     return None
 
 
-def _value(symbol: Symbol, place: int, moving: Sequence[Symbol]) -> int:
-    if symbol in moving:
-        return abs(place) if symbol.is_nonnegative else place
-    return 1 if symbol.is_positive else -50 if symbol.is_nonpositive else 0
+def _still(symbol: Symbol) -> Expr:
+    return sympy.Integer(10) if symbol.is_positive else sympy.Integer(-50 if symbol.is_nonpositive else 0)
 
 
 def _replaced(term: Expr, moving: frozenset[Symbol], parts: dict[Expr, Symbol]) -> Expr:

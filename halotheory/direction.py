@@ -84,6 +84,15 @@ def tidied(term: Expr) -> Expr:
     return expanded(term.xreplace({old: new for old, new in plain.items() if old != new}))
 
 
+def spread(term: Expr, symbols: frozenset[Symbol]) -> Expr:
+    """Return the term with its parts that are linear in the symbols multiplied out, and all else as it was."""
+    if not term.free_symbols & symbols:
+        return term
+    if not isinstance(term, Relational) and _linear(term, symbols) is not None:
+        return sympy.expand(term)
+    return term.func(*(spread(argument, symbols) for argument in term.args)) if term.args else term
+
+
 def _canonical(condition: Relational) -> Expr:
     difference = expanded(condition.lhs - condition.rhs)
     return condition.func(difference, 0)

@@ -9,7 +9,7 @@ from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.detached import Held, held, is_held, not_positive
-from halotheory.direction import linear_forms, tidied
+from halotheory.direction import linear_forms, spread, tidied
 from halotheory.estimated import estimated_readings, same
 from halotheory.link import linked_readings
 from halotheory.nonnegative import identically_zero
@@ -118,7 +118,8 @@ def examples(traced: Traced) -> list[Example]:
             written = in_log_ratios(one, among)
             if reference_free(traced):
                 written = written.xreplace({output.reference: sympy.S.Zero for output in among})
-            found.append(Example(label=label, term=written, y=among[0], among=among))
+            symbols = frozenset(symbol for output in among for symbol in (output.log_ratio, output.reference))
+            found.append(Example(label=label, term=spread(written, symbols), y=among[0], among=among))
     return found
 
 
@@ -344,6 +345,7 @@ def _of(part: Expr, output: Output) -> bool:
 def _held_forms(traced: Traced, terms: Sequence[Example], settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
     """Yield the forms in which detached parts are factors held constant."""
     kl = traced.loss.needs_kl
+    moves = [symbol for example in terms for symbol in moving(example.among, kl=kl)]
     parts: dict[Symbol, Expr] = {}
     constant = []
     for example in terms:
@@ -360,7 +362,7 @@ def _held_forms(traced: Traced, terms: Sequence[Example], settings: Mapping[Symb
             kept.append("detached_weight")
         doubtful = [symbol for symbol in names if not symbol.is_positive]
         spoiled = next(
-            (place for symbol in doubtful if (place := not_positive(parts[symbol], [], settings)) is not None), None
+            (place for symbol in doubtful if (place := not_positive(parts[symbol], moves, settings)) is not None), None
         )
         yield replace(
             form,
