@@ -34,10 +34,12 @@ class BatchTerm:
     Attributes:
         labels: whether each example is desirable, the example's own label first, then the other examples'
             (desirable ones first); None where the loss has no labels.
+        size: the number of examples.
         term: the own arguments are those of example 0, the others' carry _1, _2, ... as `argument_symbol` names them.
     """
 
     labels: tuple[bool, ...] | None
+    size: int
     term: Expr
 
 
@@ -149,7 +151,7 @@ def _dependent(loss: Loss, run_on: Callable[[str], Run]) -> Terms:
         if size <= max(_SIZES):
             label = "example" if own is None else LABELS[0] if own else LABELS[1]
             labels = None if own is None or others is None else (own, *others)
-            batches.setdefault(label, []).append(BatchTerm(labels=labels, term=alike[0].term))
+            batches.setdefault(label, []).append(BatchTerm(labels=labels, size=size, term=alike[0].term))
     if len(batches) < (2 if loss.needs_labels else 1):
         raise loss.error("is NaN for every value of its arguments")
     if all(_same_up_to_a_constant(terms[0].term, term.term, loss) for terms in batches.values() for term in terms):

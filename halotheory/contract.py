@@ -1,6 +1,7 @@
 """The loss-file contract: from a file or a name to a checked loss, ready to trace or to train with."""
 
 import ast
+import contextlib
 import difflib
 import importlib.util
 import inspect
@@ -313,10 +314,8 @@ def _hyperparameter(parameter: inspect.Parameter, fail: Callable[[str, str], NoR
 def _domains(function: Callable[..., Tensor], hyperparameters: Mapping[str, float]) -> dict[str, str]:
     """Return the text that each hyperparameter is annotated with, where it is."""
     annotations: dict[str, Any] = dict(inspect.get_annotations(inspect.unwrap(function)))
-    try:
+    with contextlib.suppress(NameError, TypeError, AttributeError, SyntaxError):  # names known to type checkers only
         annotations = get_type_hints(inspect.unwrap(function), include_extras=True)
-    except (NameError, TypeError, AttributeError, SyntaxError):  # names that are imported for type checkers only
-        pass
     found: dict[str, str] = {}
     for name in hyperparameters:
         texts = [text for text in getattr(annotations.get(name), "__metadata__", ()) if isinstance(text, str)]

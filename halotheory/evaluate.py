@@ -13,7 +13,7 @@ from sympy.core.relational import Relational
 from halotheory.expressions import detach, exact
 
 _PRECISIONS = (128, 640)  # bits
-_ACCURATE = 64  # bits that have to be right
+_ACCURATE, _TINY = 64, 2.0**-100  # bits that have to be right, or an error that nobody can see
 _NAN = arb("nan")
 
 
@@ -59,7 +59,7 @@ def _ball(value: float | Expr) -> arb:
 
 
 def _is_accurate(ball: arb) -> bool:
-    return bool(ball.is_finite()) and (ball.rel_accuracy_bits() >= _ACCURATE or ball.rad() < 2.0**-200)
+    return bool(ball.is_finite()) and (ball.rel_accuracy_bits() >= _ACCURATE or ball.rad() < _TINY)
 
 
 _FUNCTIONS: dict[Any, tuple[Callable[[arb], arb], Callable[[arb, arb], arb]]] = {
@@ -120,26 +120,8 @@ class _Tape:
             return self._selected(term)
         parts = [self.visit(part) for part in term.args]
         numbers = [self.values[part] for part in parts]
-        value, slopes = self._combined(term, numbers)
+        value, slopes = _combined(term, numbers)
         return value, list(zip(parts, slopes, strict=True))
-
-    def _combined(self, term: Expr, numbers: list[arb]) -> tuple[arb, list[arb]]:
-        if term.is_Add:
-            return sum(numbers, arb(0)), [arb(1)] * len(numbers)
-        if term.is_Mul:
-            return _product(numbers)
-        if isinstance(term, detach):
-            return numbers[0], [arb(0)]
-        if isinstance(term, sympy.exp):
-            value = numbers[0].exp()
-            return value, [value]
-        if term.is_Pow:
-            return _power(*numbers, term.exp)
-        if term.func not in _FUNCTIONS:
-            raise NotImplementedError(f"the function {term.func}")
-        function, derivative = _FUNCTIONS[term.func]
-        value = function(numbers[0])
-        return value, [derivative(numbers[0], value)]
 
     def _selected(self, term: sympy.Piecewise) -> tuple[arb, list[tuple[int, arb]]]:
         for part, condition in term.args:
@@ -168,6 +150,25 @@ class _Tape:
         if isinstance(condition, sympy.Xor):
             return None if None in truths else sum(map(bool, truths)) % 2 == 1
         raise NotImplementedError(f"the condition {condition.func}")
+
+
+def _combined(term: Expr, numbers: list[arb]) -> tuple[arb, list[arb]]:
+    if term.is_Add:
+        return sum(numbers, arb(0)), [arb(1)] * len(numbers)
+    if term.is_Mul:
+        return _product(numbers)
+    if isinstance(term, detach):
+        return numbers[0], [arb(0)]
+    if isinstance(term, sympy.exp):
+        value = numbers[0].exp()
+        return value, [value]
+    if term.is_Pow:
+        return _power(numbers[0], numbers[1], term.exp)
+    if term.func not in _FUNCTIONS:
+        raise NotImplementedError(f"the function {term.func}")
+    function, derivative = _FUNCTIONS[term.func]
+    value = function(numbers[0])
+    return value, [derivative(numbers[0], value)]
 
 
 def _less(a: arb, b: arb) -> bool | None:

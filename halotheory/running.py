@@ -175,8 +175,9 @@ def _order(entries: Array, places: Places, symbols: Sequence[set[Symbol]]) -> li
     rest = [at for at in range(len(symbols)) if at not in found]
     for example, at in enumerate(found):
         if at is None:
-            found[example] = example if example in rest else rest[0]
-            rest.remove(found[example])
+            chosen = example if example in rest else rest[0]
+            rest.remove(chosen)
+            found[example] = chosen
     return [at for at in found if at is not None]
 
 

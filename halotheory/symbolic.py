@@ -360,9 +360,12 @@ def _expressions(leaf: Any) -> Any:
 
 def _decimals(tensor: Tensor) -> Array:
     """Return numbers as expressions; a float of 32 bits is the decimal that it prints as, too."""
-    if tensor.dtype is torch.float32:
-        return as_array(np.asarray(tensor.detach().numpy().astype(str).astype(float)).tolist())
-    return as_array(tensor.tolist())
+    return as_array((decimal_double(tensor) if tensor.dtype is torch.float32 else tensor).tolist())
+
+
+def decimal_double(tensor: Tensor) -> Tensor:
+    """Return floats of 32 bits as those of 64 that print alike: 0.1 stays 0.1."""
+    return torch.from_numpy(tensor.detach().numpy().astype(str).astype(float))
 
 
 def _known_values(array: Array, template: Tensor) -> Tensor | None:
