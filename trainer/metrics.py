@@ -62,9 +62,7 @@ def _outputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             found["reward_accuracy"] = _summed((up > down).float())
         return found
     if "policy_token_logps" in tensors:
-        tensors = {
-            name.replace("_token", ""): value.sum(-1) if value.dim() == 2 else value for name, value in tensors.items()
-        }
+        tensors = _over_tokens(tensors)
     logps, desirable = tensors["policy_logps"], tensors["desirable"]
     found = {"logps_desirable": _summed(logps, desirable), "logps_undesirable": _summed(logps, ~desirable)}
     if "reference_logps" in tensors:
@@ -74,6 +72,13 @@ def _outputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             _summed(reward, ~desirable),
         )
     return found
+
+
+def _over_tokens(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what an unpaired loss would be told of the completions, behind which log-probabilities are 0."""
+    names = [name for name in tensors if name.endswith("_token_logps")]
+    summed = {name.replace("_token", ""): tensors[name].sum(dim=1) for name in names}
+    return {**summed, "desirable": tensors["desirable"]}
 
 
 def _summed(values: Tensor, where: Tensor | None = None) -> Tensor:

@@ -63,6 +63,18 @@ def test_rewards_of_thumbs_are_means_over_each_label() -> None:
     assert told == pytest.approx(expected)
 
 
+def test_rewards_of_tokens_are_those_of_their_sums() -> None:
+    tokens = {
+        "policy_token_logps": [[-0.5, -0.5], [-2.0, 0.0], [-1.0, -2.0]],
+        "reference_token_logps": [[-2.0, 0.0], [-2.5, 0.0], [-0.5, -0.5]],
+        "desirable": THUMBS["desirable"],
+        "advantages": [[1.0, 1.0], [1.0, 1.0], [-1.0, -1.0]],
+        "mask": [[True, True], [True, False], [True, True]],
+    }
+    told, summed = (line(([1.0, 2.0, 6.0], scores(one))) for one in (tokens, THUMBS))
+    assert told == pytest.approx(summed)
+
+
 def test_rewards_of_pairs_have_an_accuracy() -> None:
     pair = {
         "policy_chosen_logps": [-1.0, -2.0, -3.0],
