@@ -19,9 +19,9 @@ from halotheory.matching import Match, match
 from halotheory.operations import exact
 from halotheory.outputs import by_value
 from halotheory.pieces import tidy
-from halotheory.refute import no_reference_point, reference_outside_ratio
+from halotheory.refute import no_reference_point, reference_outside_ratio, simple_value
 from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
-from halotheory.token_level import sequence_examples, token_forms
+from halotheory.token_level import excluded, sequence_examples, token_forms
 from halotheory.trace import Traced, trace
 
 DEFAULT_TIMEOUT = 60.0
@@ -241,7 +241,7 @@ def _no_form(traced: Traced, terms: Sequence[Example], values: Mapping[Symbol, E
     if ratio is None:
         ratio = _ratio_finding(traced, [])
     refutation = no_reference_point(terms, values, kl=traced.loss.needs_kl) if terms else None
-    if refutation is not None and refutation.final:
+    if refutation is not None and refutation.final and (traced.loss.kind != "token" or excluded(traced)):
         return _Decision(word="not_halo", findings=[ratio, refutation.finding])
     if refutation is None:
         tried = "no combination of log-ratios, and no shift of all rewards that changes the loss at simple points"
@@ -396,7 +396,9 @@ def _mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     """Return whether a paired loss that is no HALO strictly, as set, is the expectation of one over flipped labels."""
     limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
     even, odd = (part.subs(dict(judged.values)) for part in mixture.parts(judged.form.shapes[ONE_TERM]))
-    rates = mixture.possible_rates(even, odd, list(judged.values.values()), limited.deadline)
+    somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}  # one rate must do for all contexts
+    at_one = [part.subs(somewhere) for part in (even, odd)]
+    rates = mixture.possible_rates(at_one[0], at_one[1], list(judged.values.values()), limited.deadline)
     if odd == 0 or rates.refuted or mixture.never_monotone(even, odd, limited.deadline):
         return strictly
     for rate in rates.candidates:

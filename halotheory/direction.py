@@ -67,14 +67,25 @@ def along(term: Expr, direction: Direction, z: Symbol) -> Expr | None:
 
 def independent_of(function: Expr, symbol: Symbol) -> bool:
     """Return whether the function is proved not to depend on the symbol; False proves nothing."""
-    conditions = sorted({atom for part in function.atoms(Piecewise) for atom in part.atoms(Relational)}, key=str)
-    if any(symbol in condition.free_symbols for condition in conditions) or len(conditions) > _MOST_CONDITIONS:
+    if any(symbol in condition.free_symbols for condition in _conditions(function)):
         return False
+    parts = list(branches(function))
+    return bool(parts) and all(identically_zero(sympy.diff(part, symbol)) for part in parts)
+
+
+def branches(function: Expr) -> Iterator[Expr]:
+    """Yield the smooth functions that its conditions select, whatever these say; nothing where they are too many."""
+    conditions = _conditions(function)
+    if len(conditions) > _MOST_CONDITIONS:
+        return
     for truths in product((sympy.true, sympy.false), repeat=len(conditions)):
         smooth = function.xreplace(dict(zip(conditions, truths, strict=True)))
-        if smooth is not sympy.nan and not identically_zero(sympy.diff(smooth, symbol)):
-            return False
-    return True
+        if smooth is not sympy.nan:
+            yield smooth
+
+
+def _conditions(function: Expr) -> list[Relational]:
+    return sorted({atom for part in function.atoms(Piecewise) for atom in part.atoms(Relational)}, key=str)
 
 
 def tidied(term: Expr) -> Expr:

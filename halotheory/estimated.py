@@ -9,7 +9,7 @@ from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.deadline import Deadline
-from halotheory.direction import Direction, linear_forms, tidied
+from halotheory.direction import Direction, branches, linear_forms, tidied
 from halotheory.findings import Status
 from halotheory.nonnegative import identically_zero, nonnegative
 from halotheory.outputs import Output, moving
@@ -101,4 +101,8 @@ def same(one: Expr, other: Expr) -> bool:
     difference = tidied(one - other)
     if Z not in difference.free_symbols:
         return True
-    return not difference.has(Piecewise) and identically_zero(sympy.diff(difference, Z))
+    parts = list(branches(difference))
+    if not parts or not all(identically_zero(sympy.diff(part, Z)) for part in parts):
+        return False
+    at_0 = [part.subs(Z, 0) for part in parts]
+    return all(identically_zero(value - at_0[0]) for value in at_0[1:])

@@ -22,6 +22,7 @@ ONE_TERM = "example"
 """The label of a term where labels do not matter."""
 
 _LARGEST_BATCH = 9
+_HALF = sympy.Rational(1, 2)
 _MOST_CONDITIONS = 3
 
 
@@ -259,9 +260,12 @@ def _split(shape: Expr) -> tuple[Expr, Expr]:
 
 def multiple(one: Expr, other: Expr) -> bool:
     """Return whether one function of z is a positive multiple of another, up to a constant."""
-    slopes = [sympy.diff(function, Z) for function in (one, other)]
-    at_1 = [slope.subs(Z, 1) for slope in slopes]
-    ratio = sympy.cancel(sympy.together(at_1[0] / at_1[1])) if at_1[1] != 0 else sympy.S.Zero
+    if same(one, other):
+        return True
+    steps = [function.subs(Z, 1) - function.subs(Z, _HALF) for function in (one, other)]
+    if any(step.has(Piecewise) for step in steps) or steps[1] == 0:
+        return False
+    ratio = sympy.cancel(sympy.together(steps[0] / steps[1]))
     return bool(ratio.is_positive) and same(one, ratio * other)
 
 

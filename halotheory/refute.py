@@ -102,7 +102,39 @@ def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Ex
             ),
             final=final,
         )
-    return _improper_weights(examples, kl=kl)
+    return _improper_weights(examples, kl=kl) or _weights_from_nowhere(examples, settings, kl=kl)
+
+
+def _weights_from_nowhere(
+    examples: Sequence[Example], settings: Mapping[Symbol, Expr], *, kl: bool
+) -> Refutation | None:
+    """Return the refutation by an output that has no weight where all rewards are equal, but has one elsewhere.
+
+    In r - E_Q[r] the weights are fixed, so that an output with weight 0 never matters.
+    """
+    for example in examples:
+        symbols = [symbol for symbol in moving(example.among, kl=kl) if symbol in example.term.free_symbols]
+        point = _others(example, set(symbols), settings)
+        term = example.term.subs(point)
+        equal: dict[Expr, Expr] = dict.fromkeys(symbols, Integer(0) if kl else _LOW)
+        apart = {symbol: value + Integer(i + 1) for i, (symbol, value) in enumerate(equal.items())}
+        own = sympy.diff(term, example.y.log_ratio)
+        for symbol in symbols:
+            slope = sympy.diff(term, symbol)
+            if slope.subs(equal) == 0 and sign(own, equal) in (1, -1) and sign(slope, apart) in (1, -1):
+                shown = {str(other): str(value) for other, value in apart.items()}
+                return Refutation(
+                    finding=Finding(
+                        name="reference_point",
+                        status=Status.REFUTED,
+                        method="derivatives evaluated exactly",
+                        statement=f"{symbol} does not matter where all rewards are equal, and does elsewhere; "
+                        "but in z = r - E_Q[r] the weights of Q are fixed",
+                        witness={"label": example.label, **shown, "slope there": str(slope.subs(apart))},
+                    ),
+                    final=True,
+                )
+    return None
 
 
 def _shift(example: Example, settings: Mapping[Symbol, Expr], *, kl: bool) -> tuple[Witness, bool] | None:
@@ -155,11 +187,11 @@ def _improper_weights(examples: Sequence[Example], *, kl: bool) -> Refutation | 
 def _others(example: Example, named: Iterable[Symbol], settings: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:
     """Return a simple value for every symbol of the term but the named ones, the same for all outputs."""
     free = sorted(example.term.free_symbols - set(named), key=str)
-    return {symbol: settings.get(symbol, _simple(symbol)) for symbol in free}
+    return {symbol: settings.get(symbol, simple_value(symbol)) for symbol in free}
 
 
-def _simple(symbol: Symbol) -> Expr:
-    """Return a value that the symbol can take: a length, a low log-probability, 1 for what is positive, or 0."""
+def simple_value(symbol: Symbol) -> Expr:
+    """Return a value that the symbol can take: a length, a low log-probability, or 1."""
     if "lengths" in symbol.name:
         return _LENGTH
-    return Integer(1) if symbol.is_positive else _LOW if symbol.is_nonpositive else sympy.S.Zero
+    return _LOW if symbol.is_nonpositive else Integer(1)

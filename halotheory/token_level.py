@@ -6,6 +6,8 @@ import sympy
 from sympy import Expr, Symbol
 
 from halotheory.direction import tidied
+from halotheory.enclose import sign
+from halotheory.estimated import same
 from halotheory.forms import ONE_TERM, Case, Example, Form, multiple
 from halotheory.outputs import Output, by_value
 from halotheory.shape import Z
@@ -45,7 +47,7 @@ def token_forms(traced: Traced) -> Iterator[Form]:
     if not terms or advantage not in terms[0].free_symbols:
         return
     term = terms[0]
-    if LOG_RATIO in tidied(term.subs(advantage, 0)).free_symbols:
+    if not _still_without_advantage(term, advantage):
         return
     shapes = [tidied(_in_z(each, advantage)) for each in terms]
     if not all(multiple(shape, shapes[0]) for shape in shapes[1:]):
@@ -67,6 +69,23 @@ def token_forms(traced: Traced) -> Iterator[Form]:
         ),
         context=(advantage,),
     )
+
+
+def excluded(traced: Traced) -> bool:
+    """Return whether no implied policy can help: no advantage is given, or the loss moves where it is 0."""
+    terms = token_terms(traced)
+    if not terms:
+        return False
+    advantage = token_symbol("advantages", 0)
+    if advantage not in terms[0].free_symbols:
+        return True
+    slope = sympy.diff(terms[0].subs(advantage, 0), LOG_RATIO)
+    at_1 = slope.subs({symbol: 1 for symbol in slope.free_symbols - {LOG_RATIO}})
+    return any(sign(at_1, {LOG_RATIO: sympy.Integer(place)}) in (1, -1) for place in (1, -1, 2, -2))
+
+
+def _still_without_advantage(term: Expr, advantage: Symbol) -> bool:
+    return same(term.subs({advantage: 0, LOG_RATIO: Z}), sympy.S.Zero)
 
 
 def sequence_examples(traced: Traced) -> list[Example]:
