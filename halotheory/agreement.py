@@ -304,7 +304,10 @@ class _Rough:
 
 
 class _InDouble(TorchDispatchMode):
-    """While it is active, operations that ask for fewer than 64 bits get 64, and softplus has no threshold."""
+    """While it is active, operations that ask for fewer than 64 bits get 64, and softplus has no threshold.
+
+    PyTorch keeps the constants of elu's and celu's derivatives in 32 bits; here they have 64.
+    """
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -315,7 +318,15 @@ class _InDouble(TorchDispatchMode):
             full = [*args, *(1, 20)[len(args) - at - 1 :]] if len(args) <= at else list(args)
             if full[at] >= int(SOFTPLUS_THRESHOLD):
                 args = (*full[:at], _NEVER, *full[at + 1 :])
+        if name == "elu_backward" and not args[4]:
+            return _elu_backward(*args)
         return func(*tree_map(_double, tuple(args)), **tree_map(_double, dict(kwargs or {})))
+
+
+def _elu_backward(grad: Tensor, alpha: float, scale: float, input_scale: float, _: bool, x: Tensor) -> Tensor:
+    if math.isclose(alpha * input_scale, 1.0, rel_tol=1e-6):  # celu
+        input_scale = 1 / alpha
+    return grad * torch.where(x > 0, scale, alpha * scale * input_scale * torch.exp(input_scale * x))
 
 
 _THRESHOLD_AT = {"softplus": 2, "softplus_backward": 3}

@@ -87,6 +87,8 @@ def _without_abs(value: Expr) -> Expr:
 
 def absolute(x: Expr) -> Expr:
     """Return |x|."""
+    if x.is_nonpositive:
+        return -x
     return piecewise(compared("ge", x, sympy.S.Zero), x, -x)
 
 

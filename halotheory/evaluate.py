@@ -1,5 +1,6 @@
 """Values and gradients of expressions at points, in ball arithmetic: every digit that is returned is right."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from sympy.core.relational import Relational
 
 from halotheory.expressions import detach, exact
 
-_PRECISIONS = (128, 640)  # bits
+_PRECISIONS = (128, 640, 5000)  # bits
 _ACCURATE, _TINY = 64, 2.0**-100  # bits that have to be right, or an error that nobody can see
 _NAN = arb("nan")
 
@@ -22,7 +23,7 @@ class Evaluated:
     """An expression at a point.
 
     Attributes:
-        value: NaN where the expression has none, as the logarithm of a negative number.
+        value: NaN where the expression has none, as the logarithm of a negative number, or where none can be found.
         gradient: in each symbol asked for; what is detached is a constant.
     """
 
@@ -48,7 +49,7 @@ def evaluate(term: Expr, point: Mapping[Symbol, float | Expr], symbols: Sequence
             gradient = tape.gradient(symbols) if symbols else {}
             if all(_is_accurate(ball) for ball in (value, *gradient.values())):
                 break
-    return Evaluated(value=float(value), gradient={symbol: float(ball) for symbol, ball in gradient.items()})
+    return Evaluated(value=_number(value), gradient={symbol: _number(ball) for symbol, ball in gradient.items()})
 
 
 def _ball(value: float | Expr) -> arb:
@@ -56,6 +57,10 @@ def _ball(value: float | Expr) -> arb:
     if isinstance(number, float):
         return arb(number)
     return arb(fmpq(int(number.p), int(number.q)))
+
+
+def _number(ball: arb) -> float:
+    return float(ball) if _is_accurate(ball) or not ball.is_finite() else math.nan
 
 
 def _is_accurate(ball: arb) -> bool:

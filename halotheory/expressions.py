@@ -8,6 +8,7 @@ from sympy import Expr, Piecewise, Rational
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean, BooleanAtom, BooleanFunction
 
+_TRUTHS = (BooleanAtom, BooleanFunction, Relational)  # (a Symbol is a Boolean, too)
 _TYPED_DIGITS = 15  # a decimal with more digits is a result of arithmetic, not something that a person wrote
 _LARGEST_DENOMINATOR, _ROUNDING = 10**6, Fraction(4, 10**16)
 
@@ -18,7 +19,7 @@ class detach(sympy.Function):  # noqa: N801 - printed in proofs under PyTorch's 
     @classmethod
     def eval(cls, value: Expr) -> Expr | None:
         """Return the argument where there is nothing to detach."""
-        return value if isinstance(value, Boolean | detach) or value.is_number else None
+        return value if isinstance(value, (*_TRUTHS, detach)) or value.is_number else None
 
     def fdiff(self, argindex: int = 1) -> Expr:
         """Return 0: what is detached is a constant for the parameters."""
@@ -94,6 +95,6 @@ def expanded(term: Expr) -> Expr:
 
 def number(value: Expr) -> Expr:
     """Return 1 or 0 for a truth value, and a number unchanged."""
-    if isinstance(value, BooleanAtom | BooleanFunction | Relational):
+    if isinstance(value, _TRUTHS):
         return piecewise(value, sympy.S.One, sympy.S.Zero)
     return value

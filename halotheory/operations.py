@@ -192,7 +192,7 @@ def _all_entries(sign: int) -> Callable[..., Any]:
         if isinstance(dim, np.ndarray):
             return _elementwise(elementary.maximum if sign > 0 else elementary.minimum)(x, dim)
         values = amax(x, dim, keepdim)
-        return values, unknown(values.shape, "place of an extreme value")
+        return values, unknown(values.shape, "the place of an extreme value")
 
     return best
 

@@ -275,9 +275,6 @@ class Tracing(TorchDispatchMode):
         if base not in OPERATIONS or "out" in kwargs:
             raise self.error(f"operation '{name}' is not supported by the checker")
         result, cut = self._meaning(base, args, kwargs), OPERATIONS["detach"](target.entries)
-        if base == "detach":
-            target.entries, target.memory = cut, _Memory()
-            return target
         if not torch.is_grad_enabled():
             if not _equal(cut, target.entries):
                 raise self.error(f"'{name}' writes in place under no_grad into what a gradient flows through")
@@ -319,6 +316,9 @@ class _Numbers(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if name == "detach_" and isinstance(args[0], SymbolicTensor):  # autograd's own: never dispatched
+            args[0].entries, args[0].memory = OPERATIONS["detach"](args[0].entries), _Memory()
+            return args[0]
         if name in REWRITES:
             numbers = (args if name in FIRST_TOO else args[1:], kwargs)
             if any(isinstance(leaf, SymbolicTensor) and not leaf.ndim for leaf in tree_flatten(numbers)[0]):
