@@ -3,8 +3,9 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="halotheory",
-    help="Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -28,6 +28,7 @@ app = typer.Typer(
 Setting = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a hyperparameter; may be repeated.")
 ]
+ReferencePoint = Literal["kl", "rejected", "batch-mean"]
 _EXIT = {"halo": DONE, "not_halo": ANSWER_IS_NO, "undecided": UNDECIDED}
 
 
@@ -43,7 +44,14 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample."""
+    """Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample.
+
+    Examples:
+
+      halotheory check kto
+
+      halotheory check my_loss.py --set beta=0.5
+    """
 
 
 @app.command()
@@ -71,31 +79,72 @@ def check(
     verdict = _verdict(loss, parse_settings(settings or []), strict=strict, timeout=timeout)
     if as_json:
         print(json.dumps(verdict.as_dict(), indent=2))
-    else:
-        from halotheory.report import render, show
+        return _EXIT[verdict.verdict]
+    from halotheory.report import render, show
 
-        show(render(verdict))
+    show(render(verdict))
     return _EXIT[verdict.verdict]
 
 
 @app.command()
-def losses(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False) -> int:
-    """List the built-in losses, each with the verdict that `check` comes to.
+def losses(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each loss.")] = DEFAULT_TIMEOUT,
+) -> int:
+    """List the built-in losses, each with the verdict that `check` comes to, computed now.
 
-    Example:
+    Examples:
 
       halotheory losses
+
+      halotheory losses --json
     """
-    from halotheory.checking import check as check_loss
+    from halotheory.catalogue import catalogue
     from halotheory.losses import __all__ as names
+    from halotheory.report import counting, show, summary
 
-    verdicts = [check_loss(name) for name in names]
+    with counting(len(names)) as started:
+        entries = catalogue(names, timeout=timeout, started=started)
     if as_json:
-        print(json.dumps([verdict.as_dict() for verdict in verdicts], indent=2))
+        print(json.dumps([entry.as_dict() for entry in entries], indent=2))
     else:
-        from halotheory.report import show, summary
+        show(summary(entries))
+    return DONE
 
-        show(summary(verdicts))
+
+@app.command()
+def new(
+    path: Annotated[Path, typer.Argument(help="The file to write, my_loss.py.")],
+    value_function: Annotated[
+        str, typer.Option("--value-function", "-v", metavar="FORMULA", help="v(z), in z and hyperparameters.")
+    ],
+    reference_point: Annotated[
+        ReferencePoint,
+        typer.Option(help="Where z = 0 lies: E_Q[log-ratio] with Q the policy (kl), the rejected output, the batch."),
+    ] = "kl",
+    settings: Setting = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> int:
+    """Write a loss file from a value function and a reference point.
+
+    The formula has numbers, names, + - * / **, comparisons and these functions: exp log log1p expm1 sqrt sigmoid
+    logsigmoid softplus tanh atan erf relu abs sign min max clamp(x, low, high) where(condition, a, b).
+    Each name but z becomes a hyperparameter; --set gives its default.
+
+    Examples:
+
+      halotheory new my_loss.py -v "1/(1+exp(-beta*z))" --set beta=0.5
+
+      halotheory new pairs.py -v "logsigmoid(beta*z)" --reference-point rejected
+
+      halotheory new kt.py -v "where(z < 0, -2.25*(-z)**0.88, z**0.88)"
+    """
+    from halotheory.scaffold import new_loss, write_loss
+
+    source = new_loss(value_function, reference_point=reference_point, settings=parse_settings(settings or []))
+    write_loss(path, source, overwrite=force)
+    print(path)
+    print(f"next: halotheory check {path}", file=sys.stderr)
     return DONE
 
 
@@ -128,7 +177,14 @@ def _verdict(
 ) -> "Verdict":
     """Return the verdict: of a file from a child process, of a built-in from this one."""
     if is_file(loss):
-        return check_file_isolated(loss, settings=settings, strict=strict, timeout=timeout, progress=_progress(loss))
+        return check_file_isolated(
+            loss,
+            settings=settings,
+            strict=strict,
+            timeout=timeout,
+            progress=_progress(loss),
+            meanwhile=lambda: import_module("halotheory.saturation"),  # for the report
+        )
     from halotheory.checking import check as check_loss
 
     return check_loss(loss, settings=settings, strict=strict, timeout=timeout)

@@ -27,11 +27,20 @@ def _softplus(x: Expr) -> Expr:
 
 
 def _maximum(*parts: Expr) -> Expr:
-    return reduce(lambda one, other: Piecewise((one, one >= other), (other, True)), parts)
+    return reduce(lambda one, other: _chosen(one, other, sympy.Ge), parts)
 
 
 def _minimum(*parts: Expr) -> Expr:
-    return reduce(lambda one, other: Piecewise((one, one <= other), (other, True)), parts)
+    return reduce(lambda one, other: _chosen(one, other, sympy.Le), parts)
+
+
+def _chosen(one: Expr, other: Expr, relation: Callable[..., Any]) -> Expr:
+    """Return one where it stands in the relation to the other, else the other, piece by piece."""
+    if isinstance(one, Piecewise):
+        return Piecewise(*[(_chosen(value, other, relation), condition) for value, condition in one.args])
+    if isinstance(other, Piecewise):
+        return Piecewise(*[(_chosen(one, value, relation), condition) for value, condition in other.args])
+    return Piecewise((one, relation(one, other)), (other, True))
 
 
 FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int | None]] = {

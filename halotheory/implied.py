@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,22 +43,28 @@ def implied_value(verdict: Verdict) -> ImpliedValue:
     """
     if verdict.construction is None:
         raise HaloTheoryError(f"{verdict.loss} has no value function to draw: its verdict is {verdict.verdict}")
-    return read_value(verdict.construction.value_function, verdict.hyperparameters)
+    positive = {"detached"} if "detached_weight" in verdict.relaxations else set()
+    return read_value(verdict.construction.value_function, verdict.hyperparameters, positive)
 
 
-def read_value(text: str, hyperparameters: Mapping[str, float]) -> ImpliedValue:
+def read_value(text: str, hyperparameters: Mapping[str, float], positive: Set[str] = frozenset()) -> ImpliedValue:
     """Return a value function that is given as text.
 
     Args:
         text: SymPy-readable, in z, hyperparameters and other names, such as lengths.
         hyperparameters: their values; a positive one is a positive symbol.
+        positive: other names of which it is known; lengths are positive, too.
     """
     names = {name: Symbol(name, positive=True if value > 0 else None) for name, value in hyperparameters.items()}
     others = set(_NAME.findall(text)) - {"z", *FUNCTIONS, *names}
     others -= {"True", "False", "pi", "E", "e"}
-    signs = {name: Symbol(name, **({"positive": True} if "length" in name else {"real": True})) for name in others}
+    signs = {name: _other(name, "length" in name or name in positive) for name in others}
     settings = {symbol: Rational(repr(float(hyperparameters[name]))) for name, symbol in names.items()}
     return ImpliedValue(v=read_formula(text, {**names, **signs}), settings=settings)
+
+
+def _other(name: str, positive: bool) -> Symbol:
+    return Symbol(name, positive=True) if positive else Symbol(name, real=True)
 
 
 def numbers(expression: Expr, z: np.ndarray) -> np.ndarray:

@@ -47,6 +47,7 @@ def check_file_isolated(
     memory: float = DEFAULT_MEMORY,
     lenient: bool = False,
     progress: Progress | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Verdict:
     """Return the verdict on the loss in a file, which is imported and run in a child process only.
 
@@ -62,6 +63,7 @@ def check_file_isolated(
         memory: gibibytes that the file and its check may take (enforced on Linux).
         lenient: pass over settings that the loss does not have.
         progress: told what is going on.
+        meanwhile: called once, while the child starts.
 
     Raises:
         HaloTheoryError: no such file, a loss that cannot be read, or a child that gave no answer.
@@ -77,6 +79,7 @@ def check_file_isolated(
         "lenient": lenient,
     }
     with _Child(request) as child:
+        meanwhile()
         answer = child.answer(timeout, progress or (lambda stage, seconds: None))
     if "verdict" in answer:
         return verdict_from(answer["verdict"])

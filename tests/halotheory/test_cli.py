@@ -3,11 +3,14 @@
 import json
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import typer
 
+from halotheory.checking import check
 from halotheory.cli import app
 from halotheory.command import run
 from halotheory.errors import HaloTheoryError
@@ -30,8 +33,10 @@ def test_a_loss_that_is_none_ends_with_1_and_shows_its_witness(capsys: pytest.Ca
     assert "v(z1) = 0, v(z2) = -2/beta**2" in capsys.readouterr().out
 
 
-def test_undecided_ends_with_3() -> None:
-    assert status_of("check", f"{Path(__file__).parent / 'zoo.py'}:length_normalised") == 3
+def test_undecided_ends_with_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_question = replace(check("dpo"), verdict="undecided", strict=False, construction=None)
+    monkeypatch.setattr("halotheory.checking.check", lambda *_, **__: open_question)
+    assert status_of("check", "dpo") == 3
 
 
 def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
@@ -44,6 +49,10 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["check", "nowhere.py"], "nowhere.py: no such file"),
         (["check", "dpo", "--set", "beta"], "expected name=number"),
+        (["new", "a.py", "-v", "__import__('os')"], "unknown function '__import__'"),
+        (["new", "a.txt", "-v", "z"], "a loss file ends in .py"),
+        (["new", "a.py", "-v", "z", "--reference-point", "zero"], "'zero' is not one of"),
+        (["new", "a.py"], "Missing option"),
         (["check", "dpo", "--sett", "beta=1"], "No such option"),
         (["check"], "Missing argument"),
         (["chek", "dpo"], "No such command"),
@@ -83,10 +92,49 @@ def test_a_program_of_one_command_runs_without_words() -> None:
     assert ran == [True]
 
 
-def test_the_table_of_losses_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_of_losses_is_computed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("halotheory.losses.__all__", ["dpo", "ipo", "sft"])
     assert status_of("losses", "--json") == 0
-    verdicts = {row["loss"]: row["verdict"] for row in json.loads(capsys.readouterr().out)}
-    assert verdicts == {"dpo": "halo", "hinge": "halo", "ipo": "not_halo", "kto": "halo", "sft": "not_halo"}
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["loss"], row["kind"], row["verdict"]) for row in rows] == [
+        ("dpo", "paired", "halo"),
+        ("ipo", "paired", "not_halo"),
+        ("sft", "unpaired", "not_halo"),
+    ]
+    assert status_of("losses") == 0
+    assert "dpo   paired    HALO, strictly  -log(1 + exp(-z))" in capsys.readouterr().out
+
+
+def test_new_writes_a_loss_that_check_reads(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert status_of("new", "my_loss.py", "--value-function", "tanh(beta*z)", "--set", "beta=0.5") == 0
+    printed = capsys.readouterr()
+    assert printed.out == "my_loss.py\n"
+    assert printed.err == "next: halotheory check my_loss.py\n"
+    assert status_of("check", "my_loss.py") == 0
+    assert "beta = 0.5" in capsys.readouterr().out
+
+
+def test_a_file_is_checked_elsewhere_and_its_prints_are_no_result(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "my_loss.py"
+    path.write_text("print('hello')\ndef loss(policy_logps):\n    return -policy_logps\n")
+    assert status_of("check", str(path), "--json") == 1
+    printed = capfd.readouterr()
+    assert json.loads(printed.out)["verdict"] == "not_halo"
+    assert "hello" in printed.err
+
+
+@pytest.mark.parametrize("command", ["", "check", "losses", "new", "plot"])
+def test_every_help_shows_an_example_and_is_quick(command: str) -> None:
+    words = [sys.executable, "-m", "halotheory", *command.split(), "--help"]
+    began = time.perf_counter()
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert time.perf_counter() - began < 2  # 0.15 s where nothing else runs
+    assert f"halotheory {command}" in printed.partition("\n")[2]
 
 
 def test_a_picture_depends_on_its_content_alone(tmp_path: Path) -> None:
