@@ -245,7 +245,7 @@ def _refuse_places(loss: Loss, alike: Sequence[_Case]) -> None:
 
 def _equal_at_points(one: Expr, other: Expr) -> bool:
     """Whether two terms agree at random points of several scales; orders of a sum differ in form only."""
-    symbols = sorted((one - other).free_symbols, key=str)
+    symbols = sorted(one.free_symbols | other.free_symbols, key=str)
     generator = np.random.default_rng(0)
     for scale in _SCALES:
         for _ in range(_POINTS):
@@ -258,15 +258,24 @@ def _equal_at_points(one: Expr, other: Expr) -> bool:
 
 
 def token_terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> Terms:
-    """Return a completion's loss under several masks.
+    """Return a completion's loss under several masks: truth values, or ones and zeros where the code takes no others.
 
     Raises:
         HaloTheoryError: the other completions of the batch matter; two runs differ; the loss is NaN.
     """
+    try:
+        return _token_terms(loss, hyperparameters, bool_mask=True)
+    except HaloTheoryError as error:
+        try:
+            return _token_terms(loss, hyperparameters, bool_mask=False)
+        except HaloTheoryError:
+            raise error from None
 
+
+def _token_terms(loss: Loss, hyperparameters: Mapping[str, Expr], *, bool_mask: bool) -> Terms:
     def run_on(*masks: str) -> Run:
         shown = tuple(tuple(token == "T" for token in mask) for mask in masks)  # noqa: S105 - no password
-        return run(loss, Batch(size=len(masks), masks=shown), hyperparameters)
+        return run(loss, Batch(size=len(masks), masks=shown), hyperparameters, bool_mask=bool_mask)
 
     runs = {mask: run_on(mask) for mask in _MASKS}
     for mask, other in _NEIGHBOURS:

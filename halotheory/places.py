@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 from halotheory.operations import ELEMENTWISE, OPERATIONS, STRUCTURAL, Array, as_array, axes_of, exact
 
 Places = np.ndarray[Any, np.dtype[np.int64]]
-"""For each entry of a tensor the example that it belongs to, or -1."""
+"""For each entry of a tensor the example that it belongs to; -1 where it is common to all, -2 where some are mixed."""
 
 NO_PLACE = -1
 _ZERO, _ONE = Rational(0), Rational(1)
@@ -28,7 +28,7 @@ def places_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], results
     """Return the places of an operation's results.
 
     Entries that are only moved take their place along; where entries at the same place of several tensors meet, the
-    result belongs to the one example that any of them belongs to. What is common to the batch has no place.
+    result belongs to the one example that any of them belongs to. What is summed up is common to the batch.
     """
     placed = [leaf for leaf in tree_flatten((args, kwargs))[0] if hasattr(leaf, "places")]
     if not any((leaf.places >= 0).any() for leaf in placed):
@@ -67,15 +67,17 @@ def _met(places: Sequence[Places]) -> Places:
     for other in places:
         differ = (met != other) & (met != NO_PLACE) & (other != NO_PLACE)
         met = np.where(differ, _MIXED, np.where(met == NO_PLACE, other, met))
-    return np.where(met == _MIXED, NO_PLACE, met)
+    return met
 
 
 def _common(places: Places, dim: Any, shape: Sequence[int]) -> Places:
-    """Return the example to which all entries belong that are reduced to one."""
+    """Return the example to which all entries belong that are reduced to one, of several."""
+    if np.prod(shape) == 1:  # the batch itself is reduced, or a part of it, even if that is one example
+        return np.full(shape, NO_PLACE)
     axes = axes_of(places.ndim, dim)
     highest = places.max(axis=axes, initial=NO_PLACE)
     lowest = np.where(places == NO_PLACE, np.iinfo(np.int64).max, places).min(axis=axes, initial=np.iinfo(np.int64).max)
-    return np.where(lowest == highest, highest, NO_PLACE).reshape(shape)
+    return np.where((lowest == highest) & (lowest >= 0), highest, NO_PLACE).reshape(shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +148,9 @@ def _summands(operand: Any, examples: frozenset[Symbol]) -> Summands | None:
 def _of_a_sum(tensor: Any, weight: Expr, examples: frozenset[Symbol]) -> Summands | None:
     found: dict[int, Expr] = {}
     for place, value in zip(tensor.places.ravel().tolist(), tensor.entries.ravel().tolist(), strict=True):
-        if place == NO_PLACE and value.free_symbols & examples:
+        if place < 0 and value.free_symbols & examples:
             return None
+        place = max(place, NO_PLACE)
         found[place] = found.get(place, _ZERO) + weight * value
     return Summands(by_example=found, weight=weight)
 

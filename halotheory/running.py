@@ -169,7 +169,7 @@ def _order(entries: Array, places: Places, symbols: Sequence[set[Symbol]]) -> li
     found: list[int | None] = [None] * len(symbols)
     for at, (value, place) in enumerate(zip(entries, places.tolist(), strict=True)):
         owners = [example for example, own in enumerate(symbols) if value.free_symbols & own]
-        owner = place if place != NO_PLACE else owners[0] if len(owners) == 1 else None
+        owner = place if place >= 0 else owners[0] if len(owners) == 1 else None
         if owner is not None and found[owner] is None:
             found[owner] = at
     rest = [at for at in range(len(symbols)) if at not in found]
