@@ -42,6 +42,7 @@ def evaluate(term: Expr, point: Mapping[Symbol, float | Expr], symbols: Sequence
     Raises:
         NotImplementedError: another function.
     """
+    value, gradient = _NAN, dict.fromkeys(symbols, _NAN)
     for bits in _PRECISIONS:
         with flint.ctx.workprec(bits):
             tape = _Tape(point={symbol: _ball(value) for symbol, value in point.items()})

@@ -289,7 +289,7 @@ class Tracing(TorchDispatchMode):
 
     def _python_value(self, tensor: SymbolicTensor) -> Any:
         """Return the number or truth value that Python asked for, if the symbols determine it."""
-        value = tensor.entries[()]
+        value: Any = tensor.entries[()]
         if value in (sympy.true, sympy.false):
             return bool(value)
         if value.is_number:
@@ -305,7 +305,7 @@ class Tracing(TorchDispatchMode):
 
     def error(self, message: str) -> StopTracing:
         """Return an error that names the line of the user's file that is being run."""
-        return StopTracing(self.loss.error(message, line=_line_now(self.loss)))
+        return StopTracing(self.loss.error(message, line=line_now(self.loss)))
 
 
 class _Numbers(TorchFunctionMode):
@@ -394,7 +394,7 @@ def _argument_of(symbol: str) -> str:
     return next((name for name in names if symbol == name or symbol.startswith(f"{name}_")), symbol)
 
 
-def _line_now(loss: Loss) -> int | None:
+def line_now(loss: Loss) -> int | None:
     """Return the innermost line of the user's file that is being run."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

@@ -147,3 +147,48 @@ def test_settings_that_are_none(word: str) -> None:
 def test_settings_that_a_loss_refuses(settings: dict[str, float], message: str) -> None:
     with pytest.raises(HaloTheoryError, match=message):
         load_loss("dpo", settings)
+
+
+DOMAIN = """
+from typing import Annotated
+
+def loss(policy_logps, *, rate: Annotated[float, "{domain}"] = {default}):
+    return rate * policy_logps
+"""
+
+
+@pytest.mark.parametrize(
+    ("domain", "inside", "outside"),
+    [
+        ("0 <= rate < 0.5", 0.0, 0.5),
+        ("rate > 0", 0.1, 0.0),
+        ("1/3 <= rate <= 2/3", 0.5, 0.3),
+        ("1 > rate", -7.0, 1.0),
+        ("rate > -1 and rate < 1e-2", 0.0, 0.01),
+        ("0<rate", 1e-9, -1.0),
+    ],
+)
+def test_a_hyperparameter_may_name_its_domain(tmp_path: Path, domain: str, inside: float, outside: float) -> None:
+    path = written(tmp_path, DOMAIN.format(domain=domain, default=inside))
+    assert load_loss(str(path)).domains == {"rate": domain}
+    with pytest.raises(HaloTheoryError, match="is outside of its domain"):
+        load_loss(str(path), {"rate": outside})
+    written(tmp_path, DOMAIN.format(domain=domain, default=outside))
+    with pytest.raises(HaloTheoryError, match=r"my_loss.py:4: .*is outside of its domain"):
+        load_loss(str(path))
+
+
+@pytest.mark.parametrize(
+    "domain",
+    ["", "rate", "positive", "0 < beta", "0 < rate < beta", "rate == 1", "rate > 0 or rate < -1", "0 << rate", "0 < 1"],
+)
+def test_domains_that_are_none_are_refused_with_an_example(tmp_path: Path, domain: str) -> None:
+    path = written(tmp_path, DOMAIN.format(domain=domain, default=0.1))
+    with pytest.raises(HaloTheoryError, match=r"my_loss.py:4: .*is not understood; write it as '0 <= rate < 0.5'"):
+        load_loss(str(path))
+
+
+def test_domains_are_read_from_postponed_annotations(tmp_path: Path) -> None:
+    text = "from __future__ import annotations\n" + DOMAIN.format(domain="rate < 1", default=0.1)
+    assert load_loss(str(written(tmp_path, text))).domains == {"rate": "rate < 1"}
+    assert load_loss("kto").domains == {}

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sympy
@@ -31,7 +32,7 @@ def read(body: str) -> Traced:
             *(f"    {line}" for line in lines),
         ]
     )
-    space = {"torch": torch, "F": F, "math": math}
+    space: dict[str, Any] = {"torch": torch, "F": F, "math": math}
     exec(code, space)
     traced = trace(loss_of(space["loss"]))
     check_agreement(traced)
