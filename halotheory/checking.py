@@ -280,13 +280,15 @@ def _decide_form(form: Form, traced: Traced, values: Mapping[Symbol, Expr], dead
     """Return the verdict on one form at the hyperparameters as set, and for which others it holds."""
     judged = _Judge(form=form, domains=traced.domains, values=values, deadline=deadline)
     everywhere = judged.at({})
-    if everywhere.word == "not_halo" and (not form.either_output or _mixture_is_excluded(judged)):
+    if everywhere.word == "not_halo" and _mixture_is_excluded(judged, everywhere):
         return everywhere, _every(values, traced)
     if everywhere.word == "halo" and not everywhere.relaxations:
         return everywhere, _every(values, traced)
     outcome = judged.at(values)
     if outcome.word == "not_halo":
-        mixed = _mixture(judged, outcome) if form.either_output and form.spoiled is None else outcome
+        if _mixture_is_excluded(judged, outcome):
+            return outcome, _as_set(values)
+        mixed = _mixture(judged, outcome) if form.either_output else _labelled_mixture(judged, outcome)
         return mixed, _as_set(values)
     if outcome.word == "undecided":
         return outcome, _as_set(values)
@@ -384,25 +386,68 @@ def _spoiled(form: Form) -> _Outcome:
     return _Outcome(word="not_halo", findings=[finding])
 
 
-def _mixture_is_excluded(judged: _Judge) -> bool:
-    """Return whether no rate of flipped labels can help, whatever the hyperparameters."""
-    even, odd = mixture.parts(judged.form.shapes[ONE_TERM])
-    if odd == 0:  # the loss itself is the clean one
+def _mixture_is_excluded(judged: _Judge, outcome: _Outcome) -> bool:
+    """Return whether no rate of flipped labels can help, as far as that is known without numbers.
+
+    Flipping mixes the two sides of a pair, or two labels. Where the labels share v unmirrored, their clean terms are
+    multiples of v again.
+    """
+    form = judged.form
+    if form.spoiled is not None or any(finding.name == "non_constant" for finding in _refuted(outcome)):
         return True
+    if not form.either_output:
+        matched = outcome.reading.matched if outcome.reading is not None else None
+        shared = matched is not None and matched.finding.status is Status.PROVED and not matched.mirrored
+        return len(form.shapes) < 2 or shared
+    even, odd = mixture.parts(form.shapes[ONE_TERM])
+    if odd == 0:
+        return mixture.swapped_pairs(form.shapes[ONE_TERM]) is None
     return mixture.never_monotone(even, odd, Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
+
+
+def _refuted(outcome: _Outcome) -> list[Finding]:
+    return [finding for finding in outcome.findings if finding.status is Status.REFUTED]
 
 
 def _mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     """Return whether a paired loss that is no HALO strictly, as set, is the expectation of one over flipped labels."""
     limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
-    even, odd = (part.subs(dict(judged.values)) for part in mixture.parts(judged.form.shapes[ONE_TERM]))
+    shape = judged.form.shapes[ONE_TERM].subs(dict(judged.values))
+    even, odd = mixture.parts(shape)
+    if odd == 0:
+        return _unmixed(limited, strictly, {mixture.HALF: {ONE_TERM: mixture.swapped_pairs(shape) or shape}})
     somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}  # one rate must do for all contexts
     at_one = [part.subs(somewhere) for part in (even, odd)]
     rates = mixture.possible_rates(at_one[0], at_one[1], list(judged.values.values()), limited.deadline)
-    if odd == 0 or rates.refuted or mixture.never_monotone(even, odd, limited.deadline):
+    if rates.refuted or mixture.never_monotone(even, odd, limited.deadline):
         return strictly
-    for rate in rates.candidates:
-        found = limited.at(judged.values, {ONE_TERM: mixture.clean(even, odd, rate)})
+    return _unmixed(limited, strictly, {rate: {ONE_TERM: mixture.clean(even, odd, rate)} for rate in rates.candidates})
+
+
+def _labelled_mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
+    """Return whether a loss of two labels that is no HALO, as set, is the expectation of one over flipped labels."""
+    limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
+    shapes = {label: shape.subs(dict(judged.values)) for label, shape in judged.form.shapes.items()}
+    somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}
+    one, other = shapes
+    at_one = [shapes[label].subs(somewhere) for label in (one, other)]
+    rates = list(judged.values.values())
+    found = [mixture.labelled_rates(at_one, rates, mirrored=mirrored) for mirrored in (False, True)]
+    if all(each.refuted for each in found):
+        return strictly
+    total, difference = ((shapes[one] + side * shapes[other]) / 2 for side in (1, -1))
+    clean = {
+        rate: {one: total + difference / (1 - 2 * rate), other: total - difference / (1 - 2 * rate)}
+        for each in found
+        for rate in each.candidates
+    }
+    return _unmixed(limited, strictly, clean)
+
+
+def _unmixed(judged: _Judge, strictly: _Outcome, clean: Mapping[Expr, Mapping[str, Expr]]) -> _Outcome:
+    """Return the verdict on the clean losses: a HALO with `label_mixture` if one of them is a HALO."""
+    for rate, shapes in clean.items():
+        found = judged.at(judged.values, {label: sympy.expand(shape) for label, shape in shapes.items()})
         if found.word == "halo":
             note = f"the expectation, over labels flipped at rate {rate}, of a HALO with this v"
             return replace(found, relaxations=["label_mixture", *found.relaxations], notes=[note])

@@ -71,7 +71,10 @@ def _shift(condition: Relational, symbols: Sequence[Symbol]) -> bool:
 
 
 def _possible(case: Mapping[Relational, Expr]) -> bool:
-    where = [condition if truth == sympy.true else condition.negated for condition, truth in case.items()]
+    """Return whether the case may happen on more than the border of another."""
+    told = [condition if truth == sympy.true else condition.negated for condition, truth in case.items()]
+    strict = {sympy.LessThan: sympy.StrictLessThan, sympy.GreaterThan: sympy.StrictGreaterThan}
+    where = [strict.get(condition.func, condition.func)(*condition.args, evaluate=False) for condition in told]
     return nonnegative(sympy.S.NegativeOne, where, Deadline(_SECONDS)).status is not Status.PROVED
 
 

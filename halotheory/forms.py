@@ -159,19 +159,37 @@ def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
 
 def _forms(traced: Traced, terms: Sequence[Example], read: Reader) -> Iterator[Form]:
     """Yield the forms that fit every label and every batch."""
-    first = next((example for example in terms if _moves(example)), terms[0])
-    for reading in read(first):
-        found = []
-        for other in terms:
-            alike = (r for r in read(other) if _alike(r, other, reading, first))
-            match = next(alike, None)
+    labels = list(dict.fromkeys(example.label for example in terms if _moves(example)))
+    if not labels:
+        labels = [terms[0].label]
+    first = next(example for example in terms if example.label == labels[0])
+    for lead in _shared([example for example in terms if example.label == labels[0]], read):
+        found = {labels[0]: lead}
+        for label in {example.label for example in terms} - {labels[0]}:
+            same_label = [example for example in terms if example.label == label]
+            alike = (each for each in _shared(same_label, read) if _alike(each[0], same_label[0], lead[0], first))
+            preferred = sorted(alike, key=lambda each: each[0].own_included != lead[0].own_included)
+            if not preferred:
+                break
+            found[label] = preferred[0]
+        else:
+            form = _form(traced, found, lead[0], terms)
+            if form is not None:
+                yield form
+
+
+def _shared(examples: Sequence[Example], read: Reader) -> Iterator[list[Reading]]:
+    """Yield readings of one label's terms in all its batches that give the same value function."""
+    first, *others = examples
+    for lead in read(first):
+        found = [lead]
+        for example in others:
+            match = next((r for r in read(example) if multiple(_split(r.shape)[1], _split(lead.shape)[1])), None)
             if match is None:
                 break
             found.append(match)
         else:
-            form = _form(traced, terms, found, reading)
-            if form is not None:
-                yield form
+            yield found
 
 
 def _moves(example: Example) -> bool:
@@ -189,22 +207,19 @@ def _alike(one: Reading, example: Example, other: Reading, first: Example) -> bo
     if Z not in one.shape.free_symbols:
         return True
     lengths = {example.y.length: first.y.length, example.y.reference: first.y.reference}
-    return one.own_included == other.own_included and one.normalizer.xreplace(lengths) == other.normalizer
+    return one.normalizer.xreplace(lengths) == other.normalizer
 
 
-def _form(traced: Traced, terms: Sequence[Example], found: Sequence[Reading], first: Reading) -> Form | None:
+def _form(
+    traced: Traced, found: Mapping[str, Sequence[Reading]], first: Reading, terms: Sequence[Example]
+) -> Form | None:
     shapes: dict[str, Expr] = {}
     constants: dict[str, Expr] = {}
     relaxations = ["uniform_reference"] * reference_free(traced) + list(first.relaxations)
     weighted = False
-    for example, reading in zip(terms, found, strict=True):
-        constant, shape = _split(reading.shape)
-        if example.label not in shapes:
-            shapes[example.label], constants[example.label] = shape, constant
-        elif not same(shape, shapes[example.label]):
-            if not multiple(shape, shapes[example.label]):
-                return None
-            weighted = True  # the composition of the batch weighs the examples
+    for label in dict.fromkeys(example.label for example in terms):
+        constants[label], shapes[label] = _split(found[label][0].shape)
+        weighted |= not all(same(_split(reading.shape)[1], shapes[label]) for reading in found[label])
     shapes, cases, turned = _cases(shapes)
     context = _context(traced, shapes)
     if context or weighted or len(cases) > 1:
@@ -390,8 +405,8 @@ def _separate_forms(traced: Traced, terms: Sequence[Example]) -> Iterator[Form]:
     apart = []
     for example in terms:
         own = [output for output in example.among if output.own]
-        for output, other in zip(own, reversed(own), strict=True):
-            part = _part(example.term, output, other)
+        for output in own:
+            part = _part(example.term, output, example.among)
             if part is None:
                 return
             apart.append(Example(label=output.role, term=part, y=output, among=example.among))
@@ -399,21 +414,31 @@ def _separate_forms(traced: Traced, terms: Sequence[Example]) -> Iterator[Form]:
         yield from _forms(traced, apart, lambda e, read=read: read(e.term, e.y, e.among, kl=False))
 
 
-def _part(term: Expr, output: Output, other: Output) -> Expr | None:
-    """Return the addends about one output, where none is about both more than through a mean over the batch."""
-    parts = sympy.Add.make_args(sympy.expand(term, deep=False))
-    mine = [part for part in parts if _leads(part, output, other)]
-    theirs = [part for part in parts if _leads(part, other, output)]
-    if not mine or not theirs or set(mine) & set(theirs) or len(mine) + len(theirs) != len(parts):
-        return None
+def _part(term: Expr, output: Output, among: Sequence[Output]) -> Expr | None:
+    """Return the addends that are mostly about one of the own outputs; None where some are about both alike.
+
+    Which output an addend is about only groups the addends: what they are is read off afterwards.
+    """
+    one, other = (own for own in among if own.own)
+    mine = []
+    for part in sympy.Add.make_args(sympy.expand(term, deep=False)):
+        about = _leader(part, one, other, among)
+        if about is None:
+            return None
+        if about == output:
+            mine.append(part)
     return sympy.Add(*mine)
 
 
-def _leads(part: Expr, output: Output, other: Output) -> bool:
-    """Return whether the part weighs one output more than the other."""
-    both = {output.log_ratio, other.log_ratio}
-    for form in linear_forms(part, frozenset(both)):
-        mine, theirs = (form.get(symbol, sympy.S.Zero) for symbol in (output.log_ratio, other.log_ratio))
-        if sympy.cancel(mine**2 - theirs**2).is_positive:
-            return True
-    return False
+def _leader(part: Expr, one: Output, other: Output, among: Sequence[Output]) -> Output | None:
+    """Return the own output that moves the addend more, in floats; the first for a constant."""
+    place: dict[Expr, Expr] = {o.log_ratio: sympy.Rational(3 * i - 7, 5) for i, o in enumerate(among)}
+    rest = dict.fromkeys(part.free_symbols - set(place), sympy.S.One)
+    slopes = [sympy.diff(part.subs(rest), o.log_ratio).subs(place) for o in (one, other)]
+    try:
+        sizes = [abs(float(slope)) for slope in slopes]
+    except TypeError:
+        return None
+    if sizes == [0, 0]:
+        return one
+    return None if sizes[0] == sizes[1] else one if sizes[0] > sizes[1] else other

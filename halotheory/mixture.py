@@ -8,6 +8,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import sympy
 from sympy import Expr, Rational
+from sympy.core.relational import Relational
 
 from halotheory.deadline import Deadline
 from halotheory.enclose import sign
@@ -19,13 +20,27 @@ HALF = Rational(1, 2)
 
 _SIZES = [Rational(n, d) for n, d in ((1, 1000), (1, 20), (1, 4), (1, 2), (1, 1), (3, 2), (2, 1), (3, 1), (5, 1))]
 _SIZES += [Rational(n) for n in (8, 12, 20, 40, 100, 500)]
+_THREE = [Rational(1), Rational(-2), Rational(7, 2)]
+_STEPS = [Rational(1, 1000), Rational(1, 10), Rational(1, 4)]
 _SIMPLE_RATES = [Rational(n, 20) for n in (2, 4, 1, 6, 5, 8, 3, 7, 9)] + [Rational(1, 100), Rational(1, 1000)]
 
 
-def parts(shape: Expr) -> tuple[Expr, Expr]:
+def parts(shape: Expr) -> tuple[Expr, ...]:
     """Return the even and the odd part of a function of z."""
     turned = shape.subs(Z, -Z)
-    return sympy.expand((shape + turned) / 2), sympy.expand((shape - turned) / 2)
+    return tuple(sympy.expand(_oriented((shape + side * turned) / 2)) for side in (1, -1))
+
+
+def _oriented(function: Expr) -> Expr:
+    """Return the function with log(1 + exp(-t)) written as log(1 + exp(t)) - t, so that parts cancel exactly."""
+
+    def turn(logarithm: Expr) -> Expr:
+        rest = logarithm.args[0] - 1
+        if not isinstance(rest, sympy.exp) or not rest.exp.could_extract_minus_sign():
+            return logarithm
+        return sympy.log(1 + sympy.exp(-rest.exp)) + rest.exp
+
+    return function.replace(lambda part: isinstance(part, sympy.log), turn)
 
 
 def clean(even: Expr, odd: Expr, rate: Expr) -> Expr:
@@ -45,10 +60,36 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
     slopes = [sympy.diff(part, Z) for part in (even, odd)]
     if slopes[0] == 0 or slopes[1] == 0 or any(slope.has(sympy.Piecewise) for slope in slopes):
         return False
+    if _outgrows(slopes[0], slopes[1], deadline):
+        return True
     ratio = sympy.simplify(sympy.together(slopes[0]) / sympy.together(slopes[1]))
     if Z not in ratio.free_symbols or not ratio.is_polynomial(Z):
         return False
     return any(nonnegative(side * slopes[1], [], deadline, strictly=True).status is Status.PROVED for side in (1, -1))
+
+
+def _outgrows(even_slope: Expr, odd_slope: Expr, deadline: Deadline) -> bool:
+    """Return whether |even'| is proved to grow at least like z / 1000, and odd' to be bounded: the former wins."""
+    if even_slope.free_symbols != {Z} or odd_slope.free_symbols - {Z}:
+        return False
+    far = [sympy.StrictGreaterThan(Z, 10)]
+    grows = any(nonnegative(side * even_slope - Z / 1000, far, deadline).status is Status.PROVED for side in (1, -1))
+    bounds = (1000 - odd_slope, 1000 + odd_slope)
+    return grows and all(nonnegative(bound, far, deadline).status is Status.PROVED for bound in bounds)
+
+
+def swapped_pairs(shape: Expr) -> Expr | None:
+    """Return the clean loss of an even function that is written as f(z)/2 + f(-z)/2: labels flipped at rate 1/2."""
+    left = [part for part in sympy.Add.make_args(sympy.expand(shape)) if Z in part.free_symbols]
+    half = []
+    while left:
+        part = left.pop()
+        other = sympy.expand(part.subs(Z, -Z))
+        if other == part or other not in left:
+            return None
+        left.remove(other)
+        half.append(part)
+    return 2 * sympy.Add(*half)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +127,7 @@ def possible_rates(even: Expr, odd: Expr, hyperparameters: Sequence[Expr], deadl
         hyperparameters: values that may be the rate.
         deadline: what is left of the time of the check.
     """
-    values = _values(even, odd)
+    values = _values(even, odd, [*_SIZES, *_near_seams(even + odd)])
     refuted, candidates = [], []
     for falling in (True, False):
         monotone = list(_monotone(values, falling=falling))
@@ -116,9 +157,22 @@ def _within(low: float, high: float, hyperparameters: Sequence[Expr]) -> Iterato
             yield rate
 
 
-def _values(even: Expr, odd: Expr) -> list[tuple[Rational, float, float]]:
+def _near_seams(function: Expr) -> list[Rational]:
+    """Return sizes of z at and beside the places where the conditions of a function change, if these are numbers."""
+    atoms = {atom for part in function.atoms(sympy.Piecewise) for atom in part.atoms(Relational)}
+    found = []
+    for atom in atoms:
+        difference = sympy.expand(atom.lhs - atom.rhs)
+        slope = sympy.diff(difference, Z)
+        place = abs(sympy.cancel(Z - difference / slope)) if slope.is_Rational and slope != 0 else None
+        if place is not None and place.is_Rational:
+            found += [abs(place + side * step) for step in (0, *_STEPS) for side in (1, -1)]
+    return [size for size in found if size != 0]
+
+
+def _values(even: Expr, odd: Expr, sizes: Sequence[Rational]) -> list[tuple[Rational, float, float]]:
     """Return both parts at places in order, in floats; places at which they are no numbers are left out."""
-    places = sorted([*_SIZES, Rational(0), *(-size for size in _SIZES)])
+    places = sorted({*sizes, Rational(0), *(-size for size in sizes)})
     functions = [sympy.lambdify(Z, part, modules="math") for part in (even, odd)]
     found = []
     for place in places:
@@ -171,3 +225,48 @@ def _contradiction(even: Expr, odd: Expr, lower: _Demand | None, upper: _Demand 
 
 def _combined(part: Expr, weights: Mapping[Rational, Rational]) -> Expr:
     return sympy.Add(*(weight * part.subs(Z, place) for place, weight in weights.items()))
+
+
+def labelled_rates(terms: Sequence[Expr], hyperparameters: Sequence[Expr], *, mirrored: bool) -> Rates:
+    """Return at which rates the clean terms of two labels may be one value function up to sign, weight and constant.
+
+    The clean terms are s + k d and s - k d, with s half the sum and d half the difference of the terms. That their
+    increments from z = 0 are in one ratio at three places makes two quadratic equations in k; where their resultant
+    is not 0 they have no common root, and no rate is possible.
+
+    Args:
+        terms: of the two labels, at the hyperparameters as set.
+        hyperparameters: values that may be the rate.
+        mirrored: whether the second clean term is compared at -z.
+    """
+    total, difference = ((terms[0] + side * terms[1]) / 2 for side in (1, -1))
+    rows = [_increments(total, difference, place, mirrored=mirrored) for place in _THREE]
+    first, second = (_quadratic(rows[0], row) for row in rows[1:])
+    if sign(_resultant(first, second)) in (1, -1):
+        return Rates(refuted=True)
+    fitting = [rate for rate in [*hyperparameters, *_SIMPLE_RATES] if 0 < rate < HALF and _roots(first, second, rate)]
+    return Rates(refuted=False, candidates=list(dict.fromkeys(fitting))[:3])
+
+
+def _increments(total: Expr, difference: Expr, place: Expr, *, mirrored: bool) -> tuple[Expr, ...]:
+    """Return s and d at a place less their values at 0, and the same where the second label is compared."""
+    there = -place if mirrored else place
+    return tuple(part.subs(Z, z) - part.subs(Z, 0) for z in (place, there) for part in (total, difference))
+
+
+def _quadratic(one: tuple[Expr, ...], other: tuple[Expr, ...]) -> tuple[Expr, Expr, Expr]:
+    """Return the coefficients in k of (s1 + k d1)(s2' - k d2') - (s2 + k d2)(s1' - k d1')."""
+    s1, d1, s1_, d1_ = one
+    s2, d2, s2_, d2_ = other
+    return -d1 * d2_ + d2 * d1_, d1 * s2_ - s1 * d2_ - d2 * s1_ + s2 * d1_, s1 * s2_ - s2 * s1_
+
+
+def _resultant(one: tuple[Expr, Expr, Expr], other: tuple[Expr, Expr, Expr]) -> Expr:
+    (a1, b1, c1), (a2, b2, c2) = one, other
+    return (a1 * c2 - a2 * c1) ** 2 - (a1 * b2 - a2 * b1) * (b1 * c2 - b2 * c1)
+
+
+def _roots(one: tuple[Expr, Expr, Expr], other: tuple[Expr, Expr, Expr], rate: Expr) -> bool:
+    """Return whether both equations hold in floats at the factor of this rate."""
+    k = 1 / (1 - 2 * rate)
+    return all(abs(float(a * k**2 + b * k + c)) < 1e-9 for a, b, c in (one, other))

@@ -105,7 +105,7 @@ def _differences(direction: Direction, y: Output, among: Sequence[Output]) -> It
         if not proper or not _cancels(sympy.Add(*weights.values()) - 1):
             continue
         equal = len(set(weights.values())) == 1
-        if equal and len(others) == len(among) - 1 and any(not other.own for other in others):
+        if equal and any(not other.own for other in others):
             weight = next(iter(weights.values()))  # Q gives y the same weight as the others
             yield l(y), True, _coefficients(l, y, weights, 1 / (1 + weight))
         yield l(y), False, _coefficients(l, y, weights, sympy.S.One)

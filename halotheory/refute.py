@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import permutations, product
 
 import sympy
-from sympy import Expr, Integer, Symbol
+from sympy import Expr, Integer, Rational, Symbol
 
-from halotheory.direction import along, linear_forms
+from halotheory.direction import along, independent_of, linear_forms, tidied
 from halotheory.enclose import sign
 from halotheory.findings import Finding, Status, Witness
 from halotheory.forms import Example
@@ -89,7 +89,8 @@ def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Ex
         found = found or _shift(example, settings, kl=kl)
     if found is not None:
         witness, final = found
-        return Refutation(
+        beyond = None if final else _weights_that_move(examples, settings, kl=kl)
+        return beyond or Refutation(
             finding=Finding(
                 name="reference_point",
                 status=Status.REFUTED,
@@ -102,39 +103,88 @@ def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Ex
             ),
             final=final,
         )
-    return _improper_weights(examples, kl=kl) or _weights_from_nowhere(examples, settings, kl=kl)
+    return _improper_weights(examples, kl=kl) or _weights_that_move(examples, settings, kl=kl)
 
 
-def _weights_from_nowhere(
-    examples: Sequence[Example], settings: Mapping[Symbol, Expr], *, kl: bool
-) -> Refutation | None:
-    """Return the refutation by an output that has no weight where all rewards are equal, but has one elsewhere.
+def _weights_that_move(examples: Sequence[Example], settings: Mapping[Symbol, Expr], *, kl: bool) -> Refutation | None:
+    """Return the refutation by weights that are not fixed, whatever increasing function of the ratio r is.
 
-    In r - E_Q[r] the weights are fixed, so that an output with weight 0 never matters.
+    With r = g(log-ratio), two outputs a and b have slopes in the ratio w_a g'(a) : w_b g'(b), which no third output
+    can change; and in a pair, where the weights are 1 and -1, the ratios of (a, b), (b, c) and (a, c) must fit.
     """
     for example in examples:
         symbols = [symbol for symbol in moving(example.among, kl=kl) if symbol in example.term.free_symbols]
+        if not symbols or (_in_pair(example) and len(symbols) > 2 and not _only_margins(example)):
+            continue  # (a sum of one term for each output of a pair has other weights)
         point = _others(example, set(symbols), settings)
         term = example.term.subs(point)
-        equal: dict[Expr, Expr] = dict.fromkeys(symbols, Integer(0) if kl else _LOW)
-        apart = {symbol: value + Integer(i + 1) for i, (symbol, value) in enumerate(equal.items())}
-        own = sympy.diff(term, example.y.log_ratio)
-        for symbol in symbols:
-            slope = sympy.diff(term, symbol)
-            if slope.subs(equal) == 0 and sign(own, equal) in (1, -1) and sign(slope, apart) in (1, -1):
-                shown = {str(other): str(value) for other, value in apart.items()}
-                return Refutation(
-                    finding=Finding(
-                        name="reference_point",
-                        status=Status.REFUTED,
-                        method="derivatives evaluated exactly",
-                        statement=f"{symbol} does not matter where all rewards are equal, and does elsewhere; "
-                        "but in z = r - E_Q[r] the weights of Q are fixed",
-                        witness={"label": example.label, **shown, "slope there": str(slope.subs(apart))},
-                    ),
-                    final=True,
-                )
+        if term.has(sympy.Piecewise):
+            continue
+        slopes = {symbol: sympy.diff(term, symbol) for symbol in symbols}
+        found = _chain(slopes, symbols) if len(symbols) == 2 and _in_pair(example) else _third(slopes, symbols, kl=kl)
+        if found is not None:
+            return _moving_weights({"label": example.label, **found, **{str(s): str(v) for s, v in point.items()}})
     return None
+
+
+def _in_pair(example: Example) -> bool:
+    return any(output.role for output in example.among)
+
+
+def _only_margins(example: Example) -> bool:
+    """Return whether the loss sees the own outputs of a pair only through the difference of their log-ratios."""
+    one, other = (output.log_ratio for output in example.among if output.own)
+    return independent_of(tidied(example.term.xreplace({one: Z + other})), other)
+
+
+def _chain(slopes: Mapping[Symbol, Expr], symbols: Sequence[Symbol]) -> dict[str, str] | None:
+    one, other = symbols
+    a, b, c = (_LOW + Rational(n, 3) for n in (0, 4, 8))
+
+    def pair(x: Expr, y: Expr) -> tuple[Expr, Expr]:
+        at = {one: x, other: y}
+        return slopes[one].subs(at), slopes[other].subs(at)
+
+    (ab, ba), (bc, cb), (ac, ca) = pair(a, b), pair(b, c), pair(a, c)
+    if sign(ab * bc * ca + ba * cb * ac) in (1, -1):
+        return {
+            "log-ratios a, b, c": f"{a}, {b}, {c}",
+            "slopes at (a, b)": f"{ab}, {ba}",
+            "at (b, c)": f"{bc}, {cb}",
+        } | {"at (a, c)": f"{ac}, {ca}"}
+    return None
+
+
+def _third(slopes: Mapping[Symbol, Expr], symbols: Sequence[Symbol], *, kl: bool) -> dict[str, str] | None:
+    base: dict[Expr, Expr] = {
+        symbol: (Integer(0) if kl else _LOW) + Rational(2 * i + 1, 3) for i, symbol in enumerate(symbols)
+    }
+    for one, other, third in permutations(symbols, 3):
+        moved = base | {third: base[third] + 1}
+        (p, q), (r, s) = ((slopes[one].subs(at), slopes[other].subs(at)) for at in (base, moved))
+        if sign(p * s - q * r) in (1, -1):
+            shown = {str(symbol): str(value) for symbol, value in base.items()}
+            return shown | {
+                str(third): f"{base[third]} -> {moved[third]}",
+                f"slopes in {one}, {other}": f"{p}, {q} -> {r}, {s}",
+            }
+    return None
+
+
+def _moving_weights(witness: Witness) -> Refutation:
+    return Refutation(
+        finding=Finding(
+            name="reference_point",
+            status=Status.REFUTED,
+            method="slopes evaluated exactly",
+            statement=(
+                "in z = r - E_Q[r] the weights of Q are fixed; here the slopes of the loss in two log-ratios are in "
+                "no fixed ratio"
+            ),
+            witness=witness,
+        ),
+        final=True,
+    )
 
 
 def _shift(example: Example, settings: Mapping[Symbol, Expr], *, kl: bool) -> tuple[Witness, bool] | None:
@@ -169,6 +219,9 @@ def _improper_weights(examples: Sequence[Example], *, kl: bool) -> Refutation | 
         signs = {str(symbol): str(value) for symbol, value in forms[0].items()}
         positive = [value for value in forms[0].values() if value.is_positive]
         negative = [value for value in forms[0].values() if value.is_negative]
+        ratios = {sympy.cancel(value / next(iter(forms[0].values()))) for value in forms[0].values()}
+        if any(_of_input(symbol) for ratio in ratios for symbol in ratio.free_symbols):
+            return _weights_of_input({"label": example.label, **signs})
         if len(positive) > 1 and len(negative) > 1:
             return Refutation(
                 finding=Finding(
@@ -182,6 +235,23 @@ def _improper_weights(examples: Sequence[Example], *, kl: bool) -> Refutation | 
                 final=True,
             )
     return None
+
+
+def _of_input(symbol: Symbol) -> bool:
+    return symbol.name.startswith("reference_")
+
+
+def _weights_of_input(witness: Witness) -> Refutation:
+    return Refutation(
+        finding=Finding(
+            name="reference_point",
+            status=Status.REFUTED,
+            method="the coefficients of the one combination of log-ratios that the loss depends on",
+            statement="l(y) depends on y alone, but the ratio of these coefficients changes with log pi_ref(y|x)",
+            witness=witness,
+        ),
+        final=True,
+    )
 
 
 def _others(example: Example, named: Iterable[Symbol], settings: Mapping[Symbol, Expr]) -> dict[Symbol, Expr]:

@@ -80,7 +80,7 @@ def excluded(traced: Traced) -> bool:
     if advantage not in terms[0].free_symbols:
         return True
     slope = sympy.diff(terms[0].subs(advantage, 0), LOG_RATIO)
-    at_1 = slope.subs({symbol: 1 for symbol in slope.free_symbols - {LOG_RATIO}})
+    at_1 = slope.subs(dict.fromkeys(slope.free_symbols - {LOG_RATIO}, sympy.S.One))
     return any(sign(at_1, {LOG_RATIO: sympy.Integer(place)}) in (1, -1) for place in (1, -1, 2, -2))
 
 
