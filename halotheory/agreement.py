@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from sympy import Expr, Symbol
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 from halotheory.contract import Loss
 from halotheory.elementary import SOFTPLUS_THRESHOLD
 from halotheory.errors import HaloTheoryError
 from halotheory.evaluate import evaluate
+from halotheory.modes import Mode
 from halotheory.operations import exact
 from halotheory.running import Batch
 from halotheory.symbolic import decimal_double, real_numbers
@@ -311,7 +311,7 @@ class _Rough:
         return run_in(torch.float32, self._loss, self._tensors)
 
 
-class _InDouble(TorchDispatchMode):
+class _InDouble(Mode):
     """While it is active, operations that ask for fewer than 64 bits get 64, and softplus has no threshold.
 
     PyTorch keeps the constants of elu's and celu's derivatives in 32 bits; here they have 64.

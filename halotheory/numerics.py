@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
 from halotheory.agreement import examples_of
 from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
 from halotheory.evaluate import evaluate
+from halotheory.modes import Mode
 from halotheory.running import Batch
 from halotheory.symbolic import line_now
 from halotheory.trace import Traced
@@ -130,7 +130,7 @@ def _called(loss: Loss, inputs: Mapping[str, Tensor]) -> Tensor:
     return loss(**{**inputs, "mask": inputs["mask"].float()}) if "mask" in inputs else loss(**inputs)
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(Mode):
     """Remembers the first operation of the user's that makes something that is not finite of what is."""
 
     def __init__(self, loss: Loss) -> None:

@@ -14,11 +14,11 @@ import torch
 from sympy import Expr, Symbol
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_map_only, tree_unflatten
 
 from halotheory.contract import ARGUMENTS, Loss
 from halotheory.errors import HaloTheoryError
+from halotheory.modes import Mode
 from halotheory.operations import OPERATIONS, Array, as_array, unknown
 from halotheory.places import NO_PLACE, Places, Summands, places_of, summands_of
 from halotheory.rewrites import FIRST_TOO, REWRITES
@@ -147,7 +147,7 @@ def real_numbers() -> Iterator[None]:
         torch.set_default_dtype(before)
 
 
-class Tracing(TorchDispatchMode):
+class Tracing(Mode):
     """While it is active, every operation of the code of `loss` is done on expressions, what is random refused.
 
     Attributes:
