@@ -13,9 +13,12 @@ from halotheory import mixture
 from halotheory.agreement import check_agreement
 from halotheory.contract import Loss, load_loss, loss_of
 from halotheory.deadline import Deadline, time_limit
+from halotheory.estimated import same
+from halotheory.explain import explained
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
 from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, reference_free
 from halotheory.matching import Match, match
+from halotheory.numerics import numeric_warnings
 from halotheory.operations import exact
 from halotheory.outputs import by_value
 from halotheory.pieces import tidy
@@ -216,12 +219,14 @@ def _none_is_a_halo(
         ratio = reference_outside_ratio(terms, values) or ratio
     refutation = no_reference_point(terms, values, kl=traced.loss.needs_kl) if form.relaxations else None
     strictly_not = all(f.relaxations or o.strictly_not or o.word == "not_halo" for f, o, _ in tried)
+    findings = [ratio, refutation.finding if refutation else point, *outcome.findings]
+    v = outcome.reading.v if outcome.reading is not None else None
     others = [note for f, o, _ in tried if f is not form for note in _why_not(f, o)]
     return _Decision(
         word="undecided" if open_ones else "not_halo",
         form=form,
         outcome=outcome,
-        findings=[ratio, refutation.finding if refutation else point, *outcome.findings],
+        findings=explained(findings, terms, form.shapes, v, values, kl=traced.loss.needs_kl),
         holds_for=holds_for,
         notes=[*form.notes, *([form.unsure] if form.unsure else []), *outcome.notes, *others],
         strictly_not=strictly_not,
@@ -241,6 +246,10 @@ def _no_form(traced: Traced, terms: Sequence[Example], values: Mapping[Symbol, E
     if ratio is None:
         ratio = _ratio_finding(traced, [])
     refutation = no_reference_point(terms, values, kl=traced.loss.needs_kl) if terms else None
+    kl = traced.loss.needs_kl
+    if refutation is not None:
+        ratio, shift = explained([ratio, refutation.finding], terms, {}, None, values, kl=kl)
+        refutation = replace(refutation, finding=shift)
     if refutation is not None and refutation.final and (traced.loss.kind != "token" or excluded(traced)):
         return _Decision(word="not_halo", findings=[ratio, refutation.finding])
     if refutation is None:
@@ -432,6 +441,10 @@ def _labelled_mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     one, other = shapes
     at_one = [shapes[label].subs(somewhere) for label in (one, other)]
     rates = list(judged.values.values())
+    if (turned := _turned(at_one)) is not None:
+        found = mixture.possible_rates(turned[0], turned[1], rates, limited.deadline, either_output=False)
+        if found.refuted:
+            return strictly
     found = [mixture.labelled_rates(at_one, rates, mirrored=mirrored) for mirrored in (False, True)]
     if all(each.refuted for each in found):
         return strictly
@@ -442,6 +455,15 @@ def _labelled_mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
         for rate in each.candidates
     }
     return _unmixed(limited, strictly, clean)
+
+
+def _turned(terms: Sequence[Expr]) -> tuple[Expr, Expr] | None:
+    """Return b and d with the first clean term b + k d, where one term is the other at -z, or its negative."""
+    even, odd = mixture.parts(terms[0])
+    for side, parts in ((1, (even, odd)), (-1, (odd, even))):
+        if same(terms[1], side * terms[0].subs(Z, -Z)):
+            return parts
+    return None
 
 
 def _unmixed(judged: _Judge, strictly: _Outcome, clean: Mapping[Expr, Mapping[str, Expr]]) -> _Outcome:
@@ -499,7 +521,7 @@ def _shown(finding: Finding) -> str:
 
 
 def _every(symbols: Sequence[Symbol] | Mapping[Symbol, Expr], traced: Traced) -> str:
-    domains = getattr(traced.loss, "domains", {})
+    domains = traced.loss.domains
     texts = [f"every {domains[s.name]}" if s.name in domains else f"every {s} > 0" for s in symbols]
     return ", ".join(texts) or "the loss as it is"
 
@@ -511,7 +533,7 @@ def _as_set(values: Mapping[Symbol, Expr]) -> str:
 def _verdict(traced: Traced, values: Mapping[Symbol, Expr], decision: _Decision, *, strict: bool) -> Verdict:
     """Return what was decided, in the words of the report."""
     loss, word, relaxations = traced.loss, decision.word, decision.relaxations
-    notes = [*traced.notes, *decision.notes]
+    notes = [*traced.notes, *decision.notes, *numeric_warnings(traced)]
     if word == "halo" and loss.needs_kl:
         notes.append(
             "in training kl is a clamped estimate from mismatched outputs: then with estimated_reference_point"

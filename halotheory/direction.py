@@ -29,24 +29,29 @@ def directions(term: Expr, moving: Sequence[Symbol], usual: Sequence[Direction] 
 
 def linear_forms(term: Expr, moving: frozenset[Symbol]) -> Iterator[Direction]:
     """Yield the largest parts of the term that are linear in the moving symbols, by their coefficients."""
+    return (form for _, form in linear_parts(term, moving))
+
+
+def linear_parts(term: Expr, moving: frozenset[Symbol]) -> Iterator[tuple[Expr, Direction]]:
+    """Yield the largest parts of the term that are linear in the moving symbols, each with its coefficients."""
     if not term.free_symbols & moving:
         return
     form = _linear(term, moving)
     if form is not None:
-        yield form
+        yield term, form
     elif isinstance(term, Relational):
-        yield from linear_forms(term.lhs - term.rhs, moving)
+        yield from linear_parts(term.lhs - term.rhs, moving)
     elif term.is_Add:
         parts = [(part, _linear(part, moving)) for part in term.args]
         together = _sum([form for _, form in parts if form])
         if together:
-            yield together
+            yield sympy.Add(*(part for part, form in parts if form)), together
         for part, form in parts:
             if form is None:
-                yield from linear_forms(part, moving)
+                yield from linear_parts(part, moving)
     else:
         for argument in term.args:
-            yield from linear_forms(argument, moving)
+            yield from linear_parts(argument, moving)
 
 
 def along(term: Expr, direction: Direction, z: Symbol) -> Expr | None:

@@ -32,6 +32,8 @@ class Finding:
         method: how, in a few words; for undecided, what was tried.
         statement: what was proved or refuted, or is open.
         witness: the counterexample; there is one exactly where the status is refuted.
+        guilty: the smallest part of the loss that breaks the condition, where it was found.
+        remedy: what would mend it.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Finding:
     method: str
     statement: str
     witness: Witness | None = None
+    guilty: str | None = None
+    remedy: str | None = None
 
     def __post_init__(self) -> None:
         if (self.status is Status.REFUTED) != (self.witness is not None):

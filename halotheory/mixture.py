@@ -65,7 +65,11 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
     ratio = sympy.simplify(sympy.together(slopes[0]) / sympy.together(slopes[1]))
     if Z not in ratio.free_symbols or not ratio.is_polynomial(Z):
         return False
-    return any(nonnegative(side * slopes[1], [], deadline, strictly=True).status is Status.PROVED for side in (1, -1))
+    constant, odd_slope = sympy.factor_terms(sympy.together(slopes[1])).as_independent(Z, as_Add=False)
+    if not constant.free_symbols and sign(constant) not in (1, -1):
+        return False
+    odd_slope = odd_slope if not constant.free_symbols else slopes[1]
+    return any(nonnegative(side * odd_slope, [], deadline, strictly=True).status is Status.PROVED for side in (1, -1))
 
 
 def _outgrows(even_slope: Expr, odd_slope: Expr, deadline: Deadline) -> bool:
@@ -114,7 +118,9 @@ class _Demand:
     below: bool  # whether it bounds k from below
 
 
-def possible_rates(even: Expr, odd: Expr, hyperparameters: Sequence[Expr], deadline: Deadline) -> Rates:
+def possible_rates(
+    even: Expr, odd: Expr, hyperparameters: Sequence[Expr], deadline: Deadline, *, either_output: bool = True
+) -> Rates:
     """Return at which rates in (0, 1/2) the clean loss even + k * odd, k = 1 / (1 - 2e) > 1, may be a HALO.
 
     A monotone loss of the margin is one if, falling, it is convex on z > 0 or concave on z < 0; rising, the mirror
@@ -126,12 +132,13 @@ def possible_rates(even: Expr, odd: Expr, hyperparameters: Sequence[Expr], deadl
         odd: its odd part, alike.
         hyperparameters: values that may be the rate.
         deadline: what is left of the time of the check.
+        either_output: whether v may be read from the other side; if not, only the shape on z > 0 counts.
     """
     values = _values(even, odd, [*_SIZES, *_near_seams(even + odd)])
     refuted, candidates = [], []
     for falling in (True, False):
         monotone = list(_monotone(values, falling=falling))
-        for gains in (True, False):
+        for gains in (True, False)[: 1 + either_output]:
             demands = [*monotone, *_curved(values, falling=falling, gains=gains)]
             lower = max((d for d in demands if d.below), key=lambda d: d.bound, default=None)
             upper = min((d for d in demands if not d.below), key=lambda d: d.bound, default=None)
@@ -240,6 +247,9 @@ def labelled_rates(terms: Sequence[Expr], hyperparameters: Sequence[Expr], *, mi
         mirrored: whether the second clean term is compared at -z.
     """
     total, difference = ((terms[0] + side * terms[1]) / 2 for side in (1, -1))
+    if not mirrored:  # the equations are k (s1 d2 - s2 d1) = 0
+        (s1, d1, *_), *others = [_increments(total, difference, place, mirrored=False) for place in _THREE]
+        return Rates(refuted=any(sign(s1 * d2 - s2 * d1) in (1, -1) for s2, d2, *_ in others))
     rows = [_increments(total, difference, place, mirrored=mirrored) for place in _THREE]
     first, second = (_quadratic(rows[0], row) for row in rows[1:])
     if sign(_resultant(first, second)) in (1, -1):
