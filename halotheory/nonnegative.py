@@ -1,8 +1,13 @@
 """Is an expression at least zero wherever some conditions hold? A complete procedure where there is one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from types import FrameType
 from typing import Any
 
 import sympy
@@ -10,11 +15,16 @@ import z3
 from sympy import Expr, Rational, Symbol
 from sympy.core.relational import Relational
 
-from halotheory.deadline import Deadline
+from halotheory import solver
+from halotheory.coefficients import Signs
+from halotheory.enclose import sign
 from halotheory.findings import Status
+from halotheory.solver import Constraint, Reals, satisfiable
+from halotheory.ties import Ties
+from halotheory.unknowns import OutsideError, Polynomial, Quotient, Unknowns
 
-_NLSAT = "z3 nlsat"
-_LARGEST_POWER = 100
+_LONGEST_STAGE = 5.0
+"""Seconds that one of the tries below may take of the time that is left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,162 +43,200 @@ class Answer:
     hint: Mapping[Symbol, Rational] | None = None
 
 
-def nonnegative(expression: Expr, where: Sequence[Relational], deadline: Deadline, *, strictly: bool = False) -> Answer:
-    """Decide whether expression >= 0 (or > 0) at every real point that satisfies the conditions.
+class Deadline:
+    """The time left to a check."""
 
-    Exponentials become positive unknowns, tied to their exponents by exp(m) >= 1 + m and by the sign of m; the
-    negation of the inequality is then a system of polynomial inequalities, for which nlsat is a complete procedure.
-    Unsatisfiable proves the inequality. A solution proves nothing where there are exponentials.
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._end - time.monotonic())
+
+    def at_most(self, seconds: float) -> "Deadline":
+        """Return the deadline of a part that may take this long, and no longer than the whole."""
+        return Deadline(min(seconds, self.left()))
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the body after this long, even inside SymPy; in the main thread of Unix only."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def nonnegative(
+    expression: Expr, where: Sequence[Relational], deadline: Deadline, *, strictly: bool = False, thorough: bool = True
+) -> Answer:
+    """Decide whether expression >= 0 (or > 0) at every real point that satisfies the conditions, and is real there.
+
+    Exponentials, logarithms, roots and the like become unknowns, tied to their arguments by inequalities such as
+    exp(m) >= 1 + m; the negation of the claim is then a system of polynomial inequalities, for which nlsat is a
+    complete procedure. Unsatisfiable proves the claim. A solution proves nothing where there are ties.
 
     Args:
-        expression: rational in its symbols and in exponentials of polynomials.
-        where: polynomial conditions; symbols that SymPy knows to be positive are taken as such.
+        expression: built of rationals, powers, exp, log, atan, erf and tanh.
+        where: conditions; symbols that SymPy knows to be positive (nonnegative, ...) are taken as such.
         deadline: what is left of the time of the check.
         strictly: ask for > 0.
+        thorough: try the ties that cost more, too.
     """
     try:
-        system = _System(expression, where)
-    except _OutsideClassError as error:
-        return Answer(status=Status.UNDECIDED, method=f"outside the class of {_NLSAT}: {error}")
-    product = system.numerator * system.denominator
-    fails = product <= 0 if strictly else product < 0
-    poles = _satisfiable([*system.conditions, *system.ties, system.denominator == 0], deadline)
-    if poles is not None:
-        return Answer(status=Status.UNDECIDED, method=f"{_NLSAT}: the denominator may vanish")
-    for ties, how in (([], ""), (system.ties, ", exp(m) >= 1 + m")):
-        found = _satisfiable([*system.conditions, *ties, system.denominator != 0, fails], deadline)
-        if found is None:
-            return Answer(status=Status.PROVED, method=_method(system, how))
-    if found is z3.unknown:
-        return Answer(status=Status.UNDECIDED, method=f"{_NLSAT}: no answer in the time given")
-    return Answer(status=Status.REFUTED, method=f"{_NLSAT}: the negation has a solution", hint=system.hint(found))
+        claim = _Claim(expression, where)
+    except OutsideError as error:
+        return Answer(status=Status.UNDECIDED, method=f"outside the class of {solver.NAME}: {error}")
+    for argument in claim.must_be_positive:
+        if not _is_positive(argument, where, deadline):
+            return Answer(status=Status.UNDECIDED, method=f"{solver.NAME}: {argument} > 0 is open")
+    last = Answer(status=Status.UNDECIDED, method="no time left")
+    stages = claim.stages(thorough=thorough)
+    for constraints, how in stages:
+        last = claim.decided(constraints, how, deadline, strictly=strictly)
+        if last.status is Status.PROVED:
+            return last
+    return last
 
 
 def identically_zero(expression: Expr) -> bool:
-    """Return whether a rational expression in exponentials simplifies to 0; False proves nothing."""
+    """Return whether an expression in exponentials, logarithms and roots cancels to 0; False proves nothing."""
     if expression == 0:
         return True
     try:
-        rational = _without_exponentials(expression, {})
-    except _OutsideClassError:
+        return bool(Unknowns([expression]).quotient(expression).top == 0)
+    except OutsideError:
         return False
-    return bool(sympy.cancel(sympy.together(rational)) == 0)
 
 
-def _method(system: "_System", how: str) -> str:
-    names = ", ".join(f"e{i + 1} = exp({m}) > 0" for i, m in enumerate(system.exponents))
-    return f"{names}{how}; {_NLSAT}: the negation has no real solution" if names else f"{_NLSAT}: no real solution"
+def _is_positive(expression: Expr, where: Sequence[Relational], deadline: Deadline) -> bool:
+    if not expression.free_symbols:
+        return sign(expression) == 1
+    return nonnegative(expression, where, deadline, strictly=True).status is Status.PROVED
 
 
-class _OutsideClassError(Exception):
-    """The expression holds something else than rational operations and exponentials."""
-
-
-class _System:
-    """The polynomial system of an inequality: symbols and exponentials as real unknowns of z3."""
+class _Claim:
+    """An inequality as polynomials in unknowns."""
 
     def __init__(self, expression: Expr, where: Sequence[Relational]) -> None:
-        exponentials: dict[Expr, Symbol] = {}
-        rational = _without_exponentials(expression, exponentials)
-        numerator, denominator = sympy.fraction(sympy.together(rational))
-        self.exponents = list(exponentials)
-        self.symbols = sorted(_symbols([expression, *where]) - set(exponentials.values()), key=str)
-        self._reals = {symbol: z3.Real(f"x{i}") for i, symbol in enumerate(self.symbols)}
-        self._reals |= {symbol: z3.Real(f"e{i}") for i, symbol in enumerate(exponentials.values())}
-        self.numerator, self.denominator = self._polynomial(numerator), self._polynomial(denominator)
-        self.conditions = [self._condition(relation) for relation in where]
-        self.conditions += [self._reals[symbol] > 0 for symbol in self.symbols if symbol.is_positive]
-        self.conditions += [self._reals[symbol] >= 0 for symbol in self.symbols if symbol.is_nonnegative]
-        self.conditions += [self._reals[symbol] > 0 for symbol in exponentials.values()]
-        self.ties = [tie for m, e in exponentials.items() for tie in self._tied(self._polynomial(m), self._reals[e])]
-
-    @staticmethod
-    def _tied(exponent: Any, e: Any) -> list[Any]:
-        return [
-            e >= 1 + exponent,
-            z3.Or(exponent < 0, e >= 1),
-            z3.Or(exponent <= 0, e > 1),
-            z3.Or(exponent >= 0, e < 1),
+        differences = [relation.lhs - relation.rhs for relation in where]
+        self._unknowns = Unknowns([expression, *differences])
+        quotient = self._unknowns.quotient(expression)
+        self.must_be_positive = list(dict.fromkeys(self._unknowns.must_be_positive))
+        divisors = list(self._unknowns.divisors)
+        self._where = [
+            (relation.func, self._unknowns.quotient(difference))
+            for relation, difference in zip(where, differences, strict=True)
         ]
+        self._signs = Signs(self._unknowns.all, self._where)
+        self._reals = Reals()
+        self._conditions = [self._condition(*pair) for pair in self._where]
+        self._divisors = self._open_factors(divisors)
+        self._side, self._odd, self._even = self._factors(quotient)
 
-    def _condition(self, relation: Relational) -> Any:
-        numerator, denominator = sympy.fraction(sympy.together(relation.lhs - relation.rhs))
-        if not (denominator.is_positive or denominator == 1):
-            raise _OutsideClassError(f"the condition {relation}")
-        difference = self._polynomial(numerator)
+    def stages(self, *, thorough: bool) -> Iterator[tuple[list[Constraint], str]]:
+        """Yield ever larger sets of what is known of the unknowns, and their names."""
+        ties = Ties(self._unknowns, self._reals)
+        known = [*self._conditions, *ties.signs()]
+        yield known, ""
+        first = ties.first()
+        if first:
+            yield [*known, *first], ", with tangents such as exp(m) >= 1 + m"
+        if first and thorough and (second := ties.second()):
+            yield [*known, *first, *second], ", with Taylor bounds such as exp(m) >= 1 + m + m^2/2 + m^3/6"
+
+    def decided(self, known: Sequence[Constraint], how: str, deadline: Deadline, *, strictly: bool) -> Answer:
+        """Return what nlsat says of the claim's negation."""
+        for divisor in self._divisors:
+            zero = self._reals.polynomial(divisor) == 0
+            if satisfiable([*known, zero], min(_LONGEST_STAGE, deadline.left())) is not None:
+                return Answer(status=Status.UNDECIDED, method=f"{solver.NAME}: the denominator may vanish")
+        fails = self._negation(strictly=strictly)
+        if fails is None:
+            return Answer(status=Status.PROVED, method=self._method(": every factor has a known sign"))
+        nonzero = [self._reals.polynomial(divisor) != 0 for divisor in self._divisors]
+        found = satisfiable([*known, *nonzero, fails], min(_LONGEST_STAGE, deadline.left()))
+        if found is None:
+            return Answer(
+                status=Status.PROVED, method=self._method(f"{how}; {solver.NAME}: no solution of the negation")
+            )
+        if found is z3.unknown:
+            return Answer(status=Status.UNDECIDED, method=f"{solver.NAME}: no answer in the time given")
+        method = f"{solver.NAME}: the negation has a solution"
+        return Answer(status=Status.REFUTED, method=method, hint=self._hint(found))
+
+    def _condition(self, kind: Any, difference: Quotient) -> Constraint:
         comparisons = {
-            sympy.StrictGreaterThan: difference > 0,
-            sympy.GreaterThan: difference >= 0,
-            sympy.StrictLessThan: difference < 0,
-            sympy.LessThan: difference <= 0,
-            sympy.Equality: difference == 0,
+            sympy.StrictGreaterThan: lambda x: x > 0,
+            sympy.GreaterThan: lambda x: x >= 0,
+            sympy.StrictLessThan: lambda x: x < 0,
+            sympy.LessThan: lambda x: x <= 0,
+            sympy.Equality: lambda x: x == 0,
+            sympy.Unequality: lambda x: x != 0,
         }
-        return comparisons[relation.func]
+        return self._reals.compared(difference, comparisons[kind])
 
-    def _polynomial(self, expression: Expr) -> Any:
-        """Return a polynomial in the unknowns as a z3 term."""
-        if expression.is_Rational:
-            return z3.RealVal(f"{expression.p}/{expression.q}")
-        if expression in self._reals:
-            return self._reals[expression]
-        if expression.is_Add:
-            return z3.Sum([self._polynomial(part) for part in expression.args])
-        if expression.is_Mul:
-            return z3.Product([self._polynomial(part) for part in expression.args])
-        if expression.is_Pow and expression.exp.is_Integer and expression.exp > 0:
-            base = self._polynomial(expression.base)
-            return z3.Product([base] * int(expression.exp))
-        raise _OutsideClassError(f"'{expression}'")
+    def _open_factors(self, polynomials: Sequence[Polynomial]) -> list[Polynomial]:
+        """Return the irreducible factors whose sign is not plain, each once."""
+        factors = {str(factor): factor for p in polynomials for factor, _ in p.factor()[1]}
+        return [factor for factor in factors.values() if self._signs.of(factor) == 0]
 
-    def hint(self, model: Any) -> dict[Symbol, Rational]:
+    def _factors(self, quotient: Quotient) -> tuple[int, list[Polynomial], list[Polynomial]]:
+        """Return the sign that is plain, and the factors to an odd and an even power whose sign is not."""
+        side, odd, even = 1, [], []
+        if quotient.top == 0:
+            return 0, odd, even
+        for polynomial in (quotient.top, quotient.bottom):
+            content, factors = polynomial.factor()
+            side *= 1 if content > 0 else -1
+            for factor, multiplicity in factors:
+                sign = self._signs.of(factor)
+                if sign == 0:
+                    (odd if multiplicity % 2 else even).append(factor)
+                elif multiplicity % 2:
+                    side *= sign
+        return side, odd, even
+
+    def _negation(self, *, strictly: bool) -> Constraint | None:
+        """Return the claim's negation, or None where it is plainly false."""
+        if self._side == 0:
+            return z3.BoolVal(True) if strictly else None
+        if not self._odd and self._side > 0 and not (strictly and self._even):
+            return None
+        product = z3.Product([z3.RealVal(self._side), *(self._reals.polynomial(factor) for factor in self._odd)])
+        zeros = [self._reals.polynomial(factor) == 0 for factor in self._even]
+        if strictly:
+            return z3.Or(product <= 0, *zeros)
+        return z3.And(product < 0, *(z3.Not(zero) for zero in zeros))
+
+    def _method(self, how: str) -> str:
+        shown = [unknown.meaning for unknown in self._unknowns.all if unknown.kind in ("exp", "power", "root")]
+        names = ", ".join(f"e{i} = {meaning} > 0" for i, meaning in enumerate(shown, 1))
+        return f"{names}{how}" if names else how.lstrip(",;: ")
+
+    def _hint(self, model: Any) -> dict[Symbol, Rational]:
         """Return the solution's values of the symbols, as rationals nearby."""
         values = {}
-        for symbol in self.symbols:
-            value = model.eval(self._reals[symbol], model_completion=True)
-            fraction = value.approx(20).as_fraction() if z3.is_algebraic_value(value) else value.as_fraction()
-            fraction = Fraction(fraction).limit_denominator(10**6)
-            values[symbol] = Rational(fraction.numerator, fraction.denominator)
+        for i, unknown in enumerate(self._unknowns.all):
+            symbol, degree = unknown.meaning, 1
+            if unknown.kind == "root" and unknown.inner is None and symbol is not None:
+                symbol, degree = symbol.args[0], unknown.degree
+            if isinstance(symbol, Symbol):
+                values[symbol] = _nearby(model.eval(self._reals[i], model_completion=True)) ** degree
         return values
 
 
-def _satisfiable(constraints: Sequence[Any], deadline: Deadline) -> Any:
-    """Return None where there is no solution, a model where there is one, z3.unknown where z3 cannot tell."""
-    solver = z3.SolverFor("QF_NRA")
-    solver.set("timeout", max(1, int(1000 * deadline.left())))
-    solver.add(*constraints)
-    outcome = solver.check()
-    if outcome == z3.unsat:
-        return None
-    return solver.model() if outcome == z3.sat else z3.unknown
-
-
-def _symbols(expressions: Iterable[Any]) -> set[Symbol]:
-    return {symbol for expression in expressions for symbol in expression.free_symbols}
-
-
-def _without_exponentials(expression: Expr, unknowns: dict[Expr, Symbol]) -> Expr:
-    """Replace exp of each monomial by a power of a positive unknown; `unknowns` maps exponents to unknowns.
-
-    exp(2*b*z) and exp(-b*z) share the unknown of the monomial b*z; exp(b*z + c) is split in two. Rational
-    multiples are brought to a common denominator first, so that every power is whole.
-    """
-    split = expression.replace(
-        lambda e: isinstance(e, sympy.exp),
-        lambda e: sympy.Mul(*[sympy.exp(part) for part in sympy.Add.make_args(sympy.expand(e.exp))]),
-    )
-    shares: dict[Expr, list[Rational]] = {}
-    for exponential in split.atoms(sympy.exp, type(sympy.E)):  # SymPy keeps exp(1) apart, as E
-        exponent = sympy.S.One if exponential is sympy.E else exponential.exp
-        coefficient, monomial = exponent.as_coeff_Mul()
-        shares.setdefault(monomial, []).append(coefficient)
-    replacements = {}
-    for monomial, coefficients in shares.items():
-        if not all(coefficient.is_Rational for coefficient in coefficients):
-            raise _OutsideClassError(f"exp of an irrational multiple of {monomial}")
-        unit = Rational(1, sympy.ilcm(1, *[coefficient.q for coefficient in coefficients]))
-        unknown = unknowns.setdefault(unit * monomial, sympy.Dummy("e", positive=True))
-        if any(abs(coefficient / unit) > _LARGEST_POWER for coefficient in coefficients):
-            raise _OutsideClassError(f"powers above {_LARGEST_POWER} of exp({unit * monomial})")
-        for coefficient in coefficients:
-            replacements[sympy.exp(coefficient * monomial)] = unknown ** int(coefficient / unit)
-    return split.xreplace(replacements)
+def _nearby(value: Any) -> Rational:
+    fraction = value.approx(20).as_fraction() if z3.is_algebraic_value(value) else value.as_fraction()
+    fraction = Fraction(fraction).limit_denominator(10**6)
+    return Rational(fraction.numerator, fraction.denominator)

@@ -1,5 +1,6 @@
 """Inequalities: what is proved holds, and what fails somewhere is never proved."""
 
+import pytest
 import sympy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from halotheory.nonnegative import Deadline, identically_zero, nonnegative
 
 z = sympy.Symbol("z", real=True)
 beta = sympy.Symbol("beta", positive=True)
+alpha = sympy.Symbol("alpha", positive=True)
 whole = st.integers(-6, 6)
 
 
@@ -36,8 +38,32 @@ def test_a_pole_is_never_passed_over() -> None:
 
 
 def test_functions_outside_the_class_stay_open() -> None:
-    assert decided(sympy.log(1 + z**2)) is Status.UNDECIDED
-    assert decided(sympy.sqrt(1 + z**2)) is Status.UNDECIDED
+    assert decided(2 + sympy.sin(z)) is Status.UNDECIDED
+    assert decided(sympy.log(z)) is Status.UNDECIDED  # real for z > 0 only
+    assert decided(sympy.sqrt(z) + 1) is Status.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("expression", "where"),
+    [
+        (sympy.log(1 + z**2), []),
+        (sympy.sqrt(1 + z**2) - z, []),
+        (sympy.log(1 + sympy.exp(beta * z)) - beta * z, []),
+        (z - sympy.atan(z), [z >= 0]),
+        (1 - sympy.erf(beta * z), []),
+        (sympy.tanh(beta * z), [z > 0]),
+        (alpha * z ** (alpha - 1), [z > 0]),
+        (alpha * (1 - alpha) * z ** (alpha - 2), [z > 0, alpha <= 1]),
+        (z**3 - 2 * z ** sympy.Rational(3, 2) + 1, [z > 0]),  # a square in the root of z^3
+        (sympy.exp(sympy.sqrt(2) * z) - sympy.exp(z), [z >= 0]),
+        (sympy.exp(sympy.Rational(30000000000000004, 10**17) * z) - sympy.exp(sympy.Rational(3, 10) * z), [z >= 0]),
+    ],
+)
+def test_logarithms_roots_and_the_like_are_unknowns_tied_to_their_arguments(
+    expression: sympy.Expr, where: list[sympy.core.relational.Relational]
+) -> None:
+    assert decided(expression, *where) is Status.PROVED
+    assert decided(-expression - sympy.Rational(1, 1000), *where) is not Status.PROVED
 
 
 def test_no_time_left_proves_nothing() -> None:
