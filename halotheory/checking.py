@@ -32,6 +32,7 @@ DEFAULT_TIMEOUT = 60.0
 
 _SHARE = 0.4  # of the time left, for each form
 _MIXTURE_SECONDS = 15.0
+_GENERAL_SECONDS = 2.5
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
 
@@ -286,36 +287,57 @@ def _ratio_finding(traced: Traced, relaxations: Sequence[str], context: Sequence
 
 
 def _decide_form(form: Form, traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
-    """Return the verdict on one form at the hyperparameters as set, and for which others it holds."""
+    """Return the verdict on one form at the hyperparameters as set, and for which others it holds.
+
+    Numbers come first, for they are quick and decide; then symbols, in the hope that the same holds for all values.
+    """
     judged = _Judge(form=form, domains=traced.domains, values=values, deadline=deadline)
-    everywhere = judged.at({})
-    if everywhere.word == "not_halo" and _mixture_is_excluded(judged, everywhere):
-        return everywhere, _every(values, traced)
-    if everywhere.word == "halo" and not everywhere.relaxations:
-        return everywhere, _every(values, traced)
     outcome = judged.at(values)
+    if not values:
+        return _unless_mixed(judged, outcome), _as_set(values)
+    general = _generally(judged, {})
+    if general.word == "not_halo" and _mixture_is_excluded(judged, general):
+        return general, _every(values, traced)
     if outcome.word == "not_halo":
-        if _mixture_is_excluded(judged, outcome):
-            return outcome, _as_set(values)
-        mixed = _mixture(judged, outcome) if form.either_output else _labelled_mixture(judged, outcome)
-        return mixed, _as_set(values)
+        return _unless_mixed(judged, outcome), _as_set(values)
+    if general.word == "halo" and (outcome.word == "undecided" or general.relaxations == outcome.relaxations):
+        return general, _every(values, traced)
     if outcome.word == "undecided":
         return outcome, _as_set(values)
     outcome, fixed = _freed(judged, outcome)
     free = [symbol for symbol in values if symbol not in fixed]
     holds = f"{_every(free, traced)} with {_as_set(fixed)}" if free and fixed else _as_set(values)
-    holds = _every(free, traced) if free and not fixed else holds
-    if everywhere.word == "halo" and tuple(everywhere.relaxations) != tuple(outcome.relaxations):
-        holds += f"; with {', '.join(everywhere.relaxations)} for {_every(values, traced)}"
+    if general.word == "halo":
+        holds += f"; with {', '.join(general.relaxations)} for {_every(values, traced)}"
     return outcome, holds
+
+
+def _generally(judged: "_Judge", fixed: Mapping[Symbol, Expr]) -> _Outcome:
+    """Return what holds for all values of the hyperparameters that are not fixed, if it shows soon."""
+    seconds = min(_GENERAL_SECONDS, judged.deadline.left())
+    limited = replace(judged, deadline=Deadline(seconds))
+    try:
+        with time_limit(seconds):
+            return limited.at(fixed)
+    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
+        if limited.deadline.left() > 0:
+            raise
+        return _Outcome(word="undecided")
+
+
+def _unless_mixed(judged: "_Judge", outcome: _Outcome) -> _Outcome:
+    """Return the outcome as set; for what is no HALO, whether it is a mixture of one over flipped labels."""
+    if outcome.word != "not_halo" or _mixture_is_excluded(judged, outcome):
+        return outcome
+    return _mixture(judged, outcome) if judged.form.either_output else _labelled_mixture(judged, outcome)
 
 
 def _freed(judged: "_Judge", outcome: _Outcome) -> tuple[_Outcome, dict[Symbol, Expr]]:
     """Return which hyperparameters may vary, the others kept as set, without changing the verdict."""
     fixed = dict(judged.values)
-    for symbol in judged.values:
+    for symbol in judged.values if len(judged.values) > 1 else ():
         fewer = {other: value for other, value in fixed.items() if other != symbol}
-        freed = judged.at(fewer)
+        freed = _generally(judged, fewer)
         if (freed.word, freed.relaxations) == (outcome.word, outcome.relaxations):
             outcome, fixed = freed, fewer
     return outcome, fixed
@@ -443,7 +465,7 @@ def _labelled_mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     rates = list(judged.values.values())
     if (turned := _turned(at_one)) is not None:
         found = mixture.possible_rates(turned[0], turned[1], rates, limited.deadline, either_output=False)
-        if found.refuted:
+        if found.refuted or mixture.never_monotone(turned[0], turned[1], limited.deadline):
             return strictly
     found = [mixture.labelled_rates(at_one, rates, mirrored=mirrored) for mirrored in (False, True)]
     if all(each.refuted for each in found):
