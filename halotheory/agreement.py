@@ -6,17 +6,18 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
 from sympy import Expr, Symbol
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 from halotheory.contract import Loss
 from halotheory.elementary import SOFTPLUS_THRESHOLD
 from halotheory.errors import HaloTheoryError
-from halotheory.evaluate import evaluate
+from halotheory.evaluate import Evaluated, evaluate, rounding
 from halotheory.modes import Mode
 from halotheory.operations import exact
 from halotheory.running import Batch
@@ -26,8 +27,10 @@ from halotheory.trace import Traced
 
 _SCALES = (0.3, 4.0, 60.0, 1500.0)  # log-ratios of a fraction of a nat, of a few nats, and beyond saturation
 _VALUES, _GRADIENTS = 1e-12, 1e-8
-_ROUNDING = 64 * 2.0**-29  # what float64 rounds off, in units of how far float32 is from it
+_FLOAT32 = 64 * 2.0**-29  # what float64 rounds off, in units of how far float32 is from it
+_BOUNDS = 64  # the same in units of what it may round off if it computes the expression as it is written
 _MIXED = (True, False, False, True, True, False)
+_LARGE, _LARGE_FROM = (True, False, True) * 11, 60.0
 _BATCHES = ((True, False), (False, False, True), (True, True, False, True), (False, True, False, False))
 _MASKS = ((True, True, False), (True, False, True), (True, True, True))
 _NEVER = 700.0  # for softplus: exp is finite in float64 up to here
@@ -69,21 +72,21 @@ def check_agreement(traced: Traced) -> None:
     generator = torch.Generator().manual_seed(0)
     compared = 0
     for scale in _SCALES:
-        for batch in _batches(traced):
+        for batch in _batches(traced, large=scale >= _LARGE_FROM):
             tensors = _drawn(traced.loss, batch, scale, generator)
             compared += _compare(traced, batch, tensors, scale)
     if not compared:
         raise traced.loss.error("gave no finite number at any input that was tried; it cannot be checked")
 
 
-def _batches(traced: Traced) -> Iterator[Batch]:
-    """Yield batches in which every term occurs."""
+def _batches(traced: Traced, *, large: bool) -> Iterator[Batch]:
+    """Yield batches in which every term occurs; a large one, too, where the size of the batch should not matter."""
     if traced.tokens:
         alone = traced.reduction != "none"
         for masks in [(mask,) for mask in _MASKS] if alone else [_MASKS]:
             yield Batch(size=len(masks), masks=masks)
         return
-    for labels in _BATCHES if traced.batches else (_MIXED,):
+    for labels in _BATCHES if traced.batches else (_MIXED, _LARGE) if large else (_MIXED,):
         batch = Batch(size=len(labels), labels=labels if traced.loss.needs_labels else None)
         if not traced.batches or all(_term(traced, batch, at) is not None for at in range(batch.size)):
             yield batch
@@ -178,86 +181,130 @@ def _term(traced: Traced, batch: Batch, at: int) -> Expr | None:
 
 
 def _compare(traced: Traced, batch: Batch, tensors: Mapping[str, Tensor], scale: float) -> int:
-    """Return how many numbers of the code's agree with the trace.
+    """Return how many of the code's losses agree with the trace.
 
     Raises:
-        HaloTheoryError: one does not.
+        HaloTheoryError: one does not, or one of the derivatives.
     """
-    expected = _expected(traced, batch, tensors)
-    found = run_in(torch.float64, traced.loss, tensors)
-    rough = _Rough(traced.loss, tensors)
+    read = _AsRead(traced, batch, tensors)
+    expected, found = read.results, run_in(torch.float64, traced.loss, tensors)
     agreed = 0
-    for at, value in _paired(found.losses, expected.losses):
-        close = _close(found.losses[at], value, _VALUES, lambda at=at: rough.results.losses[at], scale)
-        agreed += _counted(traced.loss, "value", found.losses[at], value, close)
+    for at, of in _paired(found.losses, expected.losses):
+        value = found.losses[at]
+        if math.isnan(value) and math.isfinite(expected.losses[of]) and _leaves_a_domain(traced.loss, tensors):
+            shown = f"{expected.losses[of]:.6g}"
+            raise traced.loss.error(f"is NaN where its formula gives {shown}: a root or logarithm of a negative number")
+        agreed += _agrees(
+            traced.loss,
+            "value",
+            (value, expected.losses[of], _VALUES),
+            lambda at=at, of=of: (read.in_float32.losses[at], read.rounding.losses[of]),
+            scale,
+        )
     for name, gradient in expected.gradients.items():
-        for place, value in enumerate(gradient.ravel().tolist()):
-            slope = float(found.gradients[name].ravel()[place])
-            close = _close(
-                slope,
-                value,
-                _GRADIENTS,
-                lambda name=name, place=place: float(rough.results.gradients[name].ravel()[place]),
-                scale,
-            )
-            if math.isnan(slope):  # a trap of autograd's, for a warning
-                continue
-            _counted(traced.loss, f"gradient in {name}", slope, value, close)
+        for place in product(*map(range, gradient.shape)):
+            slope = float(found.gradients[name][place])
+            if not math.isnan(slope):  # a trap of autograd's, for a warning
+                _agrees(
+                    traced.loss,
+                    f"gradient in {name}",
+                    (slope, float(gradient[place]), _GRADIENTS),
+                    lambda name=name, place=place: (
+                        float(read.in_float32.gradients[name][place]),
+                        float(read.rounding.gradients[name][place]),
+                    ),
+                    scale,
+                )
     return agreed
 
 
-def _paired(found: Sequence[float], expected: Sequence[float]) -> list[tuple[int, float]]:
-    """Return where the code's losses stand, each with the loss as read; the code may return its examples reordered."""
+def _paired(found: Sequence[float], expected: Sequence[float]) -> list[tuple[int, int]]:
+    """Return which of the losses as read each of the code's is; the code may return its examples reordered."""
     places = range(len(found))
-    in_order = list(zip(places, expected, strict=True))
-    by_size = list(zip(sorted(places, key=lambda at: found[at]), sorted(expected), strict=True))
+    in_order = list(zip(places, places, strict=True))
+    by_size = list(zip(sorted(places, key=found.__getitem__), sorted(places, key=expected.__getitem__), strict=True))
 
-    def alike(pairs: Sequence[tuple[int, float]]) -> int:
-        return sum(abs(found[at] - value) <= _VALUES * max(1.0, abs(value)) for at, value in pairs)
+    def alike(pairs: Sequence[tuple[int, int]]) -> int:
+        return sum(abs(found[at] - expected[of]) <= _VALUES * max(1.0, abs(expected[of])) for at, of in pairs)
 
     return by_size if alike(by_size) > alike(in_order) else in_order
 
 
-def _close(found: float, expected: float, tolerance: float, rough: Callable[[], float], scale: float) -> bool | None:
-    """Return whether two numbers agree; None where floating point has too few digits, or too small a range, to tell.
+def _agrees(
+    loss: Loss,
+    what: str,
+    numbers: tuple[float, float, float],
+    imprecision: Callable[[], tuple[float, float]],
+    scale: float,
+) -> bool:
+    """Return whether a number as run and as read agree to a tolerance; False where floats cannot tell.
 
-    Among log-ratios of a fraction of a nat it has enough. Beyond thousands of nats even exp(exp(x)) has no range.
+    Among log-ratios of a fraction of a nat they can. Beyond, they may overflow, and be off by as much as `imprecision`
+    says: the number in float32, and a bound of the error in float64.
+
+    Raises:
+        HaloTheoryError: they do not agree.
     """
-    exact_enough, out_of_range = scale == _SCALES[0], scale == _SCALES[-1]
+    found, expected, tolerance = numbers
+    in_range, out_of_range = scale == _SCALES[0], scale == _SCALES[-1]
     if not math.isfinite(expected):
-        return None if not math.isfinite(found) or out_of_range else False
-    if not math.isfinite(found):
-        return False if exact_enough else None
-    difference = abs(found - expected)
-    if difference <= tolerance * max(1.0, abs(expected)):
+        excused = not math.isfinite(found) or out_of_range
+    elif not math.isfinite(found):
+        excused = not in_range
+    elif abs(found - expected) <= tolerance * max(1.0, abs(expected)):
         return True
-    if exact_enough:
-        return False
-    imprecise = abs(rough() - found)
-    return None if difference <= _ROUNDING * imprecise or not math.isfinite(imprecise) else False
-
-
-def _counted(loss: Loss, what: str, found: float, expected: float, close: bool | None) -> int:
-    if close is False:
+    else:
+        excused = not in_range and _is_rounded(found, expected, *imprecision())
+    if not excused:
         raise loss.error(
             f"the checker misreads this code: {what} {found:.15g} when run, {expected:.15g} as read "
             "(a custom autograd function, or a step that leaves PyTorch?)"
         )
-    return close is True
+    return False
 
 
-def _expected(traced: Traced, batch: Batch, tensors: Mapping[str, Tensor]) -> _Results:
-    examples = examples_of(traced, batch, tensors)
-    read = [evaluate(example.term, example.point, list(example.owners)) for example in examples]
-    losses = [one.value for one in read]
-    weight = 1 / batch.size if traced.reduction == "mean" else 1.0
-    if traced.reduction != "none":
-        losses = [weight * math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan]
-    gradients = {name: torch.zeros_like(tensors[name]) for name in tensors if name.startswith("policy_")}
-    for example, one in zip(examples, read, strict=True):
-        for symbol, (name, place) in example.owners.items():
-            gradients[name][place] += weight * one.gradient[symbol]
-    return _Results(losses=losses, gradients=gradients)
+def _is_rounded(found: float, expected: float, in_float32: float, bound: float) -> bool:
+    """Whether rounding explains a difference: float32 is off by far more, or float64 may well be."""
+    difference = abs(found - expected)
+    off = abs(in_float32 - found)
+    return not math.isfinite(off) or difference <= max(_FLOAT32 * off, _BOUNDS * bound)
+
+
+class _AsRead:
+    """What the trace says of a batch; how precise floats are there is worked out when it is first asked for."""
+
+    def __init__(self, traced: Traced, batch: Batch, tensors: Mapping[str, Tensor]) -> None:
+        self._traced = traced
+        self._tensors = tensors
+        self._examples = examples_of(traced, batch, tensors)
+
+    @functools.cached_property
+    def results(self) -> _Results:
+        """The losses and gradients, exactly."""
+        return self._gathered([evaluate(one.term, one.point, list(one.owners)) for one in self._examples])
+
+    @functools.cached_property
+    def rounding(self) -> _Results:
+        """How far off they can be in float64."""
+        return self._gathered([rounding(one.term, one.point, list(one.owners)) for one in self._examples])
+
+    @functools.cached_property
+    def in_float32(self) -> _Results:
+        """The same, as the code computes them in float32."""
+        return run_in(torch.float32, self._traced.loss, self._tensors)
+
+    def _gathered(self, evaluated: Sequence[Evaluated]) -> _Results:
+        losses = [one.value for one in evaluated]
+        reduction = self._traced.reduction
+        weight = 1 / len(losses) if reduction == "mean" else 1.0
+        if reduction != "none":
+            losses = [weight * math.fsum(losses) if all(map(math.isfinite, losses)) else math.nan]
+        policy = {name: tensor for name, tensor in self._tensors.items() if name.startswith("policy_")}
+        gradients = {name: torch.zeros_like(tensor) for name, tensor in policy.items()}
+        for example, one in zip(self._examples, evaluated, strict=True):
+            for symbol, (name, place) in example.owners.items():
+                gradients[name][place] += weight * one.gradient[symbol]
+        return _Results(losses=losses, gradients=gradients)
 
 
 def run_in(dtype: torch.dtype, loss: Loss, tensors: Mapping[str, Tensor]) -> _Results:
@@ -288,6 +335,32 @@ def run_in(dtype: torch.dtype, loss: Loss, tensors: Mapping[str, Tensor]) -> _Re
     )
 
 
+def _leaves_a_domain(loss: Loss, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether some operation makes NaN of finite numbers, as no overflow does."""
+    with warnings.catch_warnings(), real_numbers(), _FirstNaN() as first:
+        warnings.simplefilter("ignore")
+        _called(loss, tensors)
+    return first.seen
+
+
+class _FirstNaN(Mode):
+    """Sees whether NaN comes from finite numbers before anything infinite does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = self.over = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_flatten(result)[0]:
+            if isinstance(leaf, Tensor) and leaf.is_floating_point():
+                self.seen = self.seen or (not self.over and bool(leaf.isnan().any()))
+                self.over = self.over or not bool(leaf.isfinite().all())
+        return result
+
+
 def _called(loss: Loss, inputs: Mapping[str, Tensor]) -> Tensor:
     """Return the losses; a mask is given as ones and zeros where the code does not take truth values."""
     try:
@@ -296,19 +369,6 @@ def _called(loss: Loss, inputs: Mapping[str, Tensor]) -> Tensor:
         if "mask" not in inputs:
             raise
         return loss(**{**inputs, "mask": inputs["mask"].to(torch.get_default_dtype())})
-
-
-class _Rough:
-    """The same batch in float32, computed when it is first asked for."""
-
-    def __init__(self, loss: Loss, tensors: Mapping[str, Tensor]) -> None:
-        self._loss = loss
-        self._tensors = tensors
-
-    @functools.cached_property
-    def results(self) -> _Results:
-        """The losses and gradients."""
-        return run_in(torch.float32, self._loss, self._tensors)
 
 
 class _InDouble(Mode):

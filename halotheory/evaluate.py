@@ -15,6 +15,7 @@ from halotheory.expressions import detach, exact
 
 _PRECISIONS = (128, 640, 5000)  # bits
 _ACCURATE, _TINY = 64, 2.0**-100  # bits that have to be right, or an error that nobody can see
+_DOUBLE = 53
 _NAN = arb("nan")
 
 
@@ -45,12 +46,26 @@ def evaluate(term: Expr, point: Mapping[Symbol, float | Expr], symbols: Sequence
     value, gradient = _NAN, dict.fromkeys(symbols, _NAN)
     for bits in _PRECISIONS:
         with flint.ctx.workprec(bits):
-            tape = _Tape(point={symbol: _ball(value) for symbol, value in point.items()})
+            tape = _Tape(point={symbol: _ball(value) for symbol, value in point.items()}, numbers=point)
             value = tape.values[tape.visit(term)]
             gradient = tape.gradient(symbols) if symbols else {}
             if all(_is_accurate(ball) for ball in (value, *gradient.values())):
                 break
     return Evaluated(value=_number(value), gradient={symbol: _number(ball) for symbol, ball in gradient.items()})
+
+
+def rounding(term: Expr, point: Mapping[Symbol, float | Expr], symbols: Sequence[Symbol] = ()) -> Evaluated:
+    """Return by how much floats of 64 bits can be off when they compute the term, and its gradient, as written."""
+    with flint.ctx.workprec(_DOUBLE):
+        tape = _Tape(point={symbol: _ball(value) for symbol, value in point.items()}, numbers=point)
+        value = tape.values[tape.visit(term)]
+        gradient = tape.gradient(symbols)
+        errors = {symbol: _radius(ball) for symbol, ball in gradient.items()}
+        return Evaluated(value=_radius(value), gradient=errors)
+
+
+def _radius(ball: arb) -> float:
+    return float(ball.rad()) if ball.is_finite() else math.inf
 
 
 def _ball(value: float | Expr) -> arb:
@@ -91,6 +106,7 @@ class _Tape:
     """What has been evaluated so far, each expression once, with its partial derivatives by what it is made of."""
 
     point: Mapping[Symbol, arb]
+    numbers: Mapping[Symbol, float | Expr]
     values: list[arb] = field(default_factory=list)
     partials: list[list[tuple[int, arb]]] = field(default_factory=list)
     seen: dict[Expr, int] = field(default_factory=dict)
@@ -145,7 +161,8 @@ class _Tape:
             return bool(condition)
         if isinstance(condition, Relational):
             left, right = (self.values[self.visit(side)] for side in condition.args)
-            return _RELATIONS[condition.rel_op](left, right)
+            truth = _RELATIONS[condition.rel_op](left, right)
+            return self._of_rationals(condition) if truth is None else truth
         truths = [self._truth(part) for part in condition.args]
         if isinstance(condition, sympy.Not):
             return None if truths[0] is None else not truths[0]
@@ -156,6 +173,20 @@ class _Tape:
         if isinstance(condition, sympy.Xor):
             return None if None in truths else sum(map(bool, truths)) % 2 == 1
         raise NotImplementedError(f"the condition {condition.func}")
+
+    def _of_rationals(self, condition: Relational) -> bool | None:
+        """Return whether a condition holds whose sides differ by a fraction, which can be 0, at this point."""
+        exactly = {symbol: _rational(value) for symbol, value in self.numbers.items()}
+        difference = (condition.lhs - condition.rhs).xreplace(exactly)
+        if not difference.is_Rational:
+            return None
+        return _RELATIONS[condition.rel_op](arb(fmpq(int(difference.p), int(difference.q))), arb(0))
+
+
+def _rational(value: float | Expr) -> Expr:
+    return (
+        sympy.Rational(*value.as_integer_ratio()) if isinstance(value, float) and math.isfinite(value) else exact(value)
+    )
 
 
 def _combined(term: Expr, numbers: list[arb]) -> tuple[arb, list[arb]]:

@@ -126,6 +126,24 @@ def test_a_loss_without_a_finite_value_is_refused() -> None:
         check_agreement(trace(loss_of(never_a_number)))
 
 
+def undone_root(policy_logps, reference_logps):
+    return torch.sqrt(policy_logps - reference_logps + 50) ** 2  # for SymPy that is what is under the root
+
+
+def test_a_domain_that_the_formula_forgets_is_noticed() -> None:
+    with pytest.raises(HaloTheoryError, match="is NaN where its formula gives"):
+        check_agreement(trace(loss_of(undone_root)))
+
+
+def other_in_batches_of_many(policy_logps):
+    return policy_logps if len(policy_logps) < 20 else 2 * policy_logps
+
+
+def test_a_large_batch_is_compared_too() -> None:
+    with pytest.raises(HaloTheoryError, match="misreads this code"):
+        check_agreement(trace(loss_of(other_in_batches_of_many)))
+
+
 def leaves_for_numpy(policy_logps):
     with torch.no_grad():
         shape = policy_logps.shape
@@ -179,6 +197,13 @@ def test_values_and_gradients_are_right_to_the_last_digit(term, x: float, value:
     found = evaluate(term, {X: x}, [X])
     assert found.value == pytest.approx(value, rel=1e-15, abs=1e-30)
     assert found.gradient[X] == pytest.approx(slope, rel=1e-15, abs=1e-30)
+
+
+def test_ties_of_fractions_are_decided() -> None:
+    other = Symbol("y", positive=True)
+    term = sympy.Piecewise((1, X / other >= sympy.Rational(1, 3)), (0, True))
+    assert evaluate(term, {X: 7.0, other: 21.0}).value == 1
+    assert evaluate(term, {X: 6.999999, other: 21.0}).value == 0
 
 
 @pytest.mark.parametrize("term", [sympy.log(X), sympy.sqrt(X), X ** sympy.Rational(1, 3), sympy.log(X) * 0 + sympy.nan])
