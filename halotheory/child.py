@@ -87,7 +87,13 @@ def _answer(request: Mapping[str, Any], say: Any) -> dict[str, object]:
     spent, timeout = time.monotonic() - began, request["timeout"]
     left = timeout if spent < timeout / 10 else round(max(timeout - spent, 0.1), 1)
     verdict = check(loss, settings=settings, strict=request["strict"], timeout=left)
-    return {"verdict": verdict.as_dict()}
+    observed: Any = {}
+    if request["observe"]:
+        from halotheory.observed import observe
+
+        say({"stage": "observing the loss"})
+        observed = observe(loss.with_settings(settings))
+    return {"verdict": verdict.as_dict(), "observed": observed}
 
 
 def _failure(error: BaseException, request: Mapping[str, Any]) -> dict[str, object]:

@@ -12,10 +12,11 @@ import typer
 from halotheory import __version__
 from halotheory.command import ANSWER_IS_NO, DONE, UNDECIDED, run
 from halotheory.errors import HaloTheoryError
-from halotheory.isolation import DEFAULT_TIMEOUT, check_file_isolated, is_file
+from halotheory.isolation import DEFAULT_TIMEOUT, check_file_isolated, examine_file_isolated, is_file
 from halotheory.settings import parse_settings
 
 if TYPE_CHECKING:
+    from halotheory.figures import Observed
     from halotheory.findings import Verdict
 
 app = typer.Typer(
@@ -62,6 +63,8 @@ def check(
     settings: Setting = None,
     strict: Annotated[bool, typer.Option(help="Refuse every relaxation of the definition.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write the proof as a page, too.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write the proof as a LaTeX article, too.")] = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds, after which what is open stays undecided.")
     ] = DEFAULT_TIMEOUT,
@@ -74,9 +77,17 @@ def check(
 
       halotheory check my_loss.py --set beta=0.5 --json
 
+      halotheory check my_loss.py:hinge --html proof.html --latex proof.tex
+
     Exit status: 0 a HALO, 1 not a HALO, 3 undecided, 2 could not be checked.
     """
-    verdict = _verdict(loss, parse_settings(settings or []), strict=strict, timeout=timeout)
+    pages = [path for path in (html, latex) if path is not None]
+    for path in pages:
+        _need_folder(path)
+    given = parse_settings(settings or [])
+    verdict, observed = _examined(loss, given, strict=strict, timeout=timeout, observe=bool(pages))
+    if pages:
+        _write_proofs(loss, verdict, observed, html, latex)
     if as_json:
         print(json.dumps(verdict.as_dict(), indent=2))
         return _EXIT[verdict.verdict]
@@ -165,29 +176,49 @@ def plot(
     """
     from halotheory.plot import draw_value_functions
 
-    if not output.parent.is_dir():
-        raise HaloTheoryError(f"{output.parent}: no such folder; create it first")
+    _need_folder(output)
     draw_value_functions(_checked(names, settings or []), output, reach=reach)
     print(output)
     return DONE
 
 
-def _verdict(
-    loss: str, settings: Mapping[str, float], *, strict: bool = False, timeout: float = DEFAULT_TIMEOUT
-) -> "Verdict":
-    """Return the verdict: of a file from a child process, of a built-in from this one."""
+def _examined(
+    loss: str, settings: Mapping[str, float], *, strict: bool, timeout: float, observe: bool
+) -> "tuple[Verdict, Observed]":
+    """Return the verdict, and the loss as observed if wanted: of a file from a child process, of a built-in here."""
     if is_file(loss):
-        return check_file_isolated(
+        found = examine_file_isolated(
             loss,
             settings=settings,
             strict=strict,
             timeout=timeout,
+            observe=observe,
             progress=_progress(loss),
             meanwhile=lambda: import_module("halotheory.saturation"),  # for the report
         )
+        return found.verdict, found.observed
     from halotheory.checking import check as check_loss
+    from halotheory.contract import load_loss
 
-    return check_loss(loss, settings=settings, strict=strict, timeout=timeout)
+    loaded = load_loss(loss, settings)
+    verdict = check_loss(loaded, strict=strict, timeout=timeout)
+    return verdict, import_module("halotheory.observed").observe(loaded) if observe else {}
+
+
+def _write_proofs(loss: str, verdict: "Verdict", observed: "Observed", html: Path | None, latex: Path | None) -> None:
+    from halotheory import proof
+    from halotheory.source import source_of
+
+    prepared = proof.proof_of(verdict, source_of(loss, verdict.loss), observed)
+    for path, write in ((html, proof.html), (latex, proof.latex_article)):
+        if path is not None:
+            proof.write_text(path, write(prepared))
+            print(f"written: {path}", file=sys.stderr)
+
+
+def _need_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise HaloTheoryError(f"{path.parent}: no such folder; create it first")
 
 
 def _progress(loss: str) -> Callable[[str, float], None] | None:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,7 +39,25 @@ def is_file(spec: str) -> bool:
     return _path(spec).suffix == ".py"
 
 
-def check_file_isolated(
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What a child process found of a file.
+
+    Attributes:
+        verdict: what was decided.
+        observed: the loss of one example by its log-ratio, where it was asked for.
+    """
+
+    verdict: Verdict
+    observed: Mapping[str, Sequence[tuple[float, float]]]
+
+
+def check_file_isolated(spec: str, **options: Any) -> Verdict:
+    """Return the verdict on the loss in a file; the options and errors are those of `examine_file_isolated`."""
+    return examine_file_isolated(spec, **options).verdict
+
+
+def examine_file_isolated(
     spec: str,
     *,
     settings: Mapping[str, float] | None = None,
@@ -46,10 +65,11 @@ def check_file_isolated(
     timeout: float = DEFAULT_TIMEOUT,
     memory: float = DEFAULT_MEMORY,
     lenient: bool = False,
+    observe: bool = False,
     progress: Progress | None = None,
     meanwhile: Callable[[], object] = lambda: None,
-) -> Verdict:
-    """Return the verdict on the loss in a file, which is imported and run in a child process only.
+) -> Examined:
+    """Return what was found of the loss in a file, which is imported and run in a child process only.
 
     A file that loops, exits, crashes, eats memory or starts processes ends in an error that names what it was doing
     and, where it can be found, its line; all processes that it started are killed. What it prints goes to the
@@ -62,6 +82,7 @@ def check_file_isolated(
         timeout: seconds for importing and checking the file, after which what is open stays undecided.
         memory: gibibytes that the file and its check may take (enforced on Linux).
         lenient: pass over settings that the loss does not have.
+        observe: whether to run the loss over log-ratios, too.
         progress: told what is going on.
         meanwhile: called once, while the child starts.
 
@@ -77,12 +98,13 @@ def check_file_isolated(
         "timeout": timeout,
         "memory": memory,
         "lenient": lenient,
+        "observe": observe,
     }
     with _Child(request) as child:
         meanwhile()
         answer = child.answer(timeout, progress or (lambda stage, seconds: None))
     if "verdict" in answer:
-        return verdict_from(answer["verdict"])
+        return Examined(verdict=verdict_from(answer["verdict"]), observed=answer["observed"])
     error = HaloTheoryError(_explained(answer, spec, timeout))
     if "trace" in answer:
         error.add_note(f"In the child process:\n{answer['trace']}")

@@ -1,0 +1,135 @@
+"""Formulas that are given as text, set as MathML for browsers and as LaTeX for papers."""
+
+import re
+from collections.abc import Mapping
+from html import escape
+from xml.dom.minidom import Element, Node, Text
+
+import sympy
+from sympy import Expr, Symbol
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.mathml import MathMLPresentationPrinter
+
+from halotheory.errors import HaloTheoryError
+from halotheory.formula import FUNCTIONS, read_formula
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_WORDS = {"True", "False", "pi", "E", *FUNCTIONS}
+_SHORT = {"log_ratio": "rho"}
+_ENTITIES = {"&InvisibleTimes;": "\u2062", "&ApplyFunction;": "\u2061"}
+_GREEK = {
+    **dict(zip(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"], "αβγδεζηθ", strict=True)),
+    **dict(zip(["iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma"], "ικλμνξρσ", strict=True)),
+    **dict(zip(["tau", "phi", "chi", "psi", "omega"], "τφχψω", strict=True)),
+}
+
+
+def parsed(text: str, hyperparameters: Mapping[str, float] | None = None) -> Expr | None:
+    """Return the expression that a text stands for, or None where it is prose."""
+    known = hyperparameters or {}
+    names = {name: Symbol(name, positive=known[name] > 0 or None) for name in known}
+    others = set(_NAME.findall(text)) - _WORDS - {"z"} - set(names)
+    try:
+        return read_formula(text, {**names, **{name: Symbol(name, real=True) for name in others}})
+    except HaloTheoryError:
+        return None
+
+
+def mathml(expression: Expr, *, block: bool = False) -> str:
+    """Return an expression as a MathML element, drawn by browsers without a network.
+
+    Args:
+        expression: what to set.
+        block: with fractions and sums at full size.
+    """
+    body = _serialised(_MathML().doprint_element(expression))
+    display = ' displaystyle="true"' if block else ""
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML"{display}>{body}</math>'
+
+
+def latex(expression: Expr) -> str:
+    """Return an expression as LaTeX for math mode; amsmath is enough."""
+    return _Latex().doprint(expression)
+
+
+class _MathML(MathMLPresentationPrinter):
+    """SymPy's printer, with names of several letters kept whole."""
+
+    def doprint_element(self, expression: Expr) -> Element:
+        return self._print(expression)
+
+    def _print_Symbol(self, sym: Symbol, style: str = "plain") -> Element:  # noqa: N802 - SymPy's names
+        name = _SHORT.get(str(sym), str(sym))
+        element = self.dom.createElement("mi")
+        if len(name) > 1 and name not in _GREEK:
+            element.setAttribute("mathvariant", "normal")
+        element.appendChild(self.dom.createTextNode(_GREEK.get(name, name.replace("_", " "))))
+        return element
+
+    def _print_Piecewise(self, expr: sympy.Piecewise) -> Element:  # noqa: N802
+        table = self.dom.createElement("mtable")
+        table.setAttribute("columnalign", "left left")
+        for value, condition in expr.args:
+            row = self.dom.createElement("mtr")
+            said = self._worded("otherwise") if condition == sympy.true else self._row(" if ", self._print(condition))
+            for part in (self._print(value), said):
+                cell = self.dom.createElement("mtd")
+                cell.appendChild(part)
+                row.appendChild(cell)
+            table.appendChild(row)
+        return self._row("{", table)
+
+    def _row(self, before: str, element: Element) -> Element:
+        row = self.dom.createElement("mrow")
+        opening = self.dom.createElement("mo")
+        opening.appendChild(self.dom.createTextNode(before))
+        row.appendChild(opening if before == "{" else self._worded(before))
+        row.appendChild(element)
+        return row
+
+    def _worded(self, word: str) -> Element:
+        text = self.dom.createElement("mtext")
+        text.appendChild(self.dom.createTextNode(word.replace(" ", "\u00a0")))
+        return text
+
+    def _print_exp(self, expr: Expr) -> Element:
+        power = self.dom.createElement("msup")
+        base = self.dom.createElement("mi")
+        base.setAttribute("mathvariant", "normal")
+        base.appendChild(self.dom.createTextNode("e"))
+        power.appendChild(base)
+        power.appendChild(self._print(expr.args[0]))
+        return power
+
+
+def _serialised(node: Node) -> str:
+    """Return markup in which text is escaped and SymPy's named entities are characters."""
+    if isinstance(node, Text):
+        text = node.data
+        for entity, character in _ENTITIES.items():
+            text = text.replace(entity, character)
+        return escape(text)
+    assert isinstance(node, Element)
+    attributes = "".join(f' {name}="{escape(value)}"' for name, value in node.attributes.items())
+    return f"<{node.tagName}{attributes}>{''.join(map(_serialised, node.childNodes))}</{node.tagName}>"
+
+
+class _Latex(LatexPrinter):
+    """SymPy's printer, with names of several letters upright."""
+
+    def __init__(self) -> None:
+        super().__init__({"ln_notation": False, "fold_short_frac": False})
+
+    def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:  # noqa: N802
+        name = _SHORT.get(str(expr), str(expr))
+        if name in _GREEK:
+            return f"\\{name}"
+        return name if len(name) == 1 else "\\mathrm{" + name.replace("_", "\\ ") + "}"
+
+
+def decimal(expression: Expr, digits: int = 10) -> str | None:
+    """Return a closed expression in decimals, or None where it names a symbol."""
+    if expression.free_symbols:
+        return None
+    number = str(sympy.N(expression, digits))
+    return re.sub(r"(\.\d*?)0+(?=e|$)", r"\1", number).replace(".e", "e").removesuffix(".")
