@@ -32,7 +32,7 @@ DEFAULT_TIMEOUT = 60.0
 
 _SHARE = 0.4  # of the time left, for each form
 _MIXTURE_SECONDS = 15.0
-_GENERAL_SECONDS = 2.5
+_GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
 

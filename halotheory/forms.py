@@ -275,7 +275,7 @@ def _split(shape: Expr) -> tuple[Expr, Expr]:
 
 def multiple(one: Expr, other: Expr) -> bool:
     """Return whether one function of z is a positive multiple of another, up to a constant."""
-    if same(one, other):
+    if same(one, other) or (other != 0 and (one / other).is_positive and (one / other).is_Rational):
         return True
     steps = [function.subs(Z, 1) - function.subs(Z, _HALF) for function in (one, other)]
     if any(step.has(Piecewise) for step in steps) or steps[1] == 0:
