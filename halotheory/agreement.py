@@ -198,19 +198,19 @@ def _compare(traced: Traced, batch: Batch, tensors: Mapping[str, Tensor], scale:
             traced.loss,
             "value",
             (value, expected.losses[of], _VALUES),
-            lambda at=at, of=of: (read.in_float32.losses[at], read.rounding.losses[of]),
+            lambda at=at, of=of: (read.in_float32.losses[at] if read.in_float32 else None, read.rounding.losses[of]),
             scale,
         )
     for name, gradient in expected.gradients.items():
         for place in product(*map(range, gradient.shape)):
             slope = float(found.gradients[name][place])
-            if not math.isnan(slope):  # a trap of autograd's, for a warning
+            if not math.isnan(slope) and math.isfinite(gradient[place]):  # (NaN is a trap of autograd's, for a warning)
                 _agrees(
                     traced.loss,
                     f"gradient in {name}",
                     (slope, float(gradient[place]), _GRADIENTS),
                     lambda name=name, place=place: (
-                        float(read.in_float32.gradients[name][place]),
+                        float(read.in_float32.gradients[name][place]) if read.in_float32 else None,
                         float(read.rounding.gradients[name][place]),
                     ),
                     scale,
@@ -234,7 +234,7 @@ def _agrees(
     loss: Loss,
     what: str,
     numbers: tuple[float, float, float],
-    imprecision: Callable[[], tuple[float, float]],
+    imprecision: Callable[[], tuple[float | None, float]],
     scale: float,
 ) -> bool:
     """Return whether a number as run and as read agree to a tolerance; False where floats cannot tell.
@@ -263,10 +263,10 @@ def _agrees(
     return False
 
 
-def _is_rounded(found: float, expected: float, in_float32: float, bound: float) -> bool:
+def _is_rounded(found: float, expected: float, in_float32: float | None, bound: float) -> bool:
     """Whether rounding explains a difference: float32 is off by far more, or float64 may well be."""
     difference = abs(found - expected)
-    off = abs(in_float32 - found)
+    off = 0.0 if in_float32 is None else abs(in_float32 - found)
     return not math.isfinite(off) or difference <= max(_FLOAT32 * off, _BOUNDS * bound)
 
 
@@ -289,9 +289,12 @@ class _AsRead:
         return self._gathered([rounding(one.term, one.point, list(one.owners)) for one in self._examples])
 
     @functools.cached_property
-    def in_float32(self) -> _Results:
-        """The same, as the code computes them in float32."""
-        return run_in(torch.float32, self._traced.loss, self._tensors)
+    def in_float32(self) -> _Results | None:
+        """The same, as the code computes them in float32; None where it cannot."""
+        try:
+            return run_in(torch.float32, self._traced.loss, self._tensors)
+        except HaloTheoryError:
+            return None
 
     def _gathered(self, evaluated: Sequence[Evaluated]) -> _Results:
         losses = [one.value for one in evaluated]
@@ -311,6 +314,9 @@ def run_in(dtype: torch.dtype, loss: Loss, tensors: Mapping[str, Tensor]) -> _Re
     """Return the losses of a batch and the gradients of their sum, computed in 32 or 64 bits.
 
     In 64 bits nothing is rounded to fewer in between, and softplus is taken without the shortcut from 20 on.
+
+    Raises:
+        HaloTheoryError: the loss raised, or autograd did.
     """
     inputs = {name: value.to(dtype) if value.is_floating_point() else value for name, value in tensors.items()}
     policy = {
@@ -325,7 +331,10 @@ def run_in(dtype: torch.dtype, loss: Loss, tensors: Mapping[str, Tensor]) -> _Re
         losses = _called(loss, {**inputs, **policy})
         gradients: Sequence[Tensor | None] = [None] * len(policy)
         if losses.requires_grad:
-            gradients = torch.autograd.grad(losses.sum(), list(policy.values()), allow_unused=True)
+            try:
+                gradients = torch.autograd.grad(losses.sum(), list(policy.values()), allow_unused=True)
+            except RuntimeError as error:
+                raise loss.error(f"has no gradient: {str(error).split(';')[0]}") from error
     return _Results(
         losses=losses.detach().double().reshape(-1).tolist(),
         gradients={
@@ -374,7 +383,8 @@ def _called(loss: Loss, inputs: Mapping[str, Tensor]) -> Tensor:
 class _InDouble(Mode):
     """While it is active, operations that ask for fewer than 64 bits get 64, and softplus has no threshold.
 
-    PyTorch keeps the constants of elu's and celu's derivatives in 32 bits; here they have 64.
+    PyTorch keeps the constants of elu's and celu's derivatives in 32 bits; here they have 64. Its derivative of the
+    binary cross entropy is another function's where a probability is within 1e-12 of 0 or 1; here it is its own.
     """
 
     def __torch_dispatch__(
@@ -388,6 +398,8 @@ class _InDouble(Mode):
                 args = (*full[:at], _NEVER, *full[at + 1 :])
         if name == "elu_backward" and not args[4]:
             return _elu_backward(*args)
+        if name == "binary_cross_entropy_backward":
+            return _binary_cross_entropy_backward(*args)
         return func(*tree_map(_double, tuple(args)), **tree_map(_double, dict(kwargs or {})))
 
 
@@ -397,6 +409,15 @@ def _elu_backward(grad: Any, alpha: float, scale: float, input_scale: float, _: 
     return grad * torch.where(x > 0, scale, alpha * scale * input_scale * torch.exp(input_scale * x))
 
 
+def _binary_cross_entropy_backward(grad: Any, x: Any, y: Any, weight: Any = None, reduction: Any = 1) -> Tensor:
+    """Return the derivative of -y max(log x, -100) - (1 - y) max(log(1 - x), -100)."""
+    one = torch.where(x.log() > _LEAST_LOG, y / x, 0.0)
+    other = torch.where((1 - x).log() > _LEAST_LOG, (1 - y) / (1 - x), 0.0)
+    slope = grad * (other - one) * (1.0 if weight is None else weight)
+    return slope / x.numel() if reduction == 1 else slope
+
+
+_LEAST_LOG = -100.0
 _THRESHOLD_AT = {"softplus": 2, "softplus_backward": 3}
 
 

@@ -121,7 +121,9 @@ class _Tape:
         return self.seen[term]
 
     def gradient(self, symbols: Sequence[Symbol]) -> dict[Symbol, arb]:
-        """Return the derivatives of the last term on the tape."""
+        """Return the derivatives of the last term on the tape; NaN where its own value is."""
+        if not self.values[-1].is_finite():
+            return dict.fromkeys(symbols, _NAN)
         slopes = [arb(0)] * len(self.values)
         slopes[-1] = arb(1)
         for at in range(len(self.values) - 1, -1, -1):

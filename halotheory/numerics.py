@@ -88,7 +88,11 @@ def _complaints(
         return
     if not all(abs(one.value) < _LARGEST for one in exact):  # (NaN included)
         return
-    run = _run(traced.loss, tensors)
+    try:
+        run = _run(traced.loss, tensors)
+    except HaloTheoryError as error:
+        yield "loss", f"the code does not run in float32: {error}"
+        return
     at = f"at a log-ratio of {log_ratio:g} nats in float32"
     expected = sum(one.value for one in exact) / (len(exact) if traced.reduction == "mean" else 1)
     bad = [value for value in run.losses if not math.isfinite(value)]

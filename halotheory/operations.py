@@ -365,6 +365,19 @@ def _masked_scatter(x: Array, mask: Array, source: Array) -> Array:
     return changed
 
 
+def _index_add(x: Array, dim: int, index: Array, source: Array, *, alpha: object = 1) -> Array:
+    changed = x.copy()
+    np.add.at(np.moveaxis(changed, dim, 0), _known(index), np.moveaxis(exact(alpha) * _numbers(source), dim, 0))
+    return changed
+
+
+def _scatter(x: Array, dim: int, index: Array, source: object) -> Array:
+    changed, places, values = x.copy(), _known(index), _numbers(source)
+    values = values if values.ndim else np.broadcast_to(values, places.shape)
+    np.put_along_axis(changed, places, values[tuple(map(slice, places.shape))], axis=dim)
+    return changed
+
+
 def _slice(x: Array, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Array:
     where = [slice(None)] * x.ndim
     where[dim] = slice(start, end, step)
@@ -523,6 +536,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "fill": lambda x, value: np.full(x.shape, _numbers(value)[()], dtype=object),
     "full_like": lambda x, value, **kwargs: np.full(x.shape, exact(value), dtype=object),
     "huber_loss": _huber_loss,
+    "index_add": _index_add,
     "linalg_vector_norm": _norm,
     "log_sigmoid_forward": lambda x: (OPERATIONS["log_sigmoid"](x), x),  # (and a buffer for its backward)
     "logcumsumexp": _each(lambda values, at: elementary.log_sum_exp(values[: at + 1])),
@@ -541,6 +555,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "nll_loss_forward": _nll_loss,
     "ones_like": _filled(1),
     "prod": _prod,
+    "scatter": _scatter,
     "smooth_l1_loss": _smooth_l1_loss,
     "soft_margin_loss": _soft_margin_loss,
     "std": _deviation,

@@ -117,9 +117,9 @@ def summands_of(name: str, args: Sequence[Any], result: Any, examples: frozenset
     """
     if result.places[()] >= 0:
         return Summands(by_example={int(result.places[()]): result.entries[()]}, weight=_ONE)
-    if name in {"sum", "mean"} and args[0].ndim:
+    if name in {"sum", "nansum", "mean"} and args[0].ndim:
         return _of_a_sum(args[0], Rational(1, args[0].numel()) if name == "mean" else _ONE, examples)
-    if name in _SAME_NUMBER or name in {"sum", "mean"}:
+    if name in _SAME_NUMBER or name in {"sum", "nansum", "mean"}:
         return args[0].summands if not args[0].ndim else None
     if name == "neg":
         one = _summands(args[0], examples)

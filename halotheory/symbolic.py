@@ -264,6 +264,8 @@ class Tracing(Mode):
     def _written(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do an operation that writes in place, which only what the code made itself allows."""
         target, base = args[0], name.removesuffix("_")
+        if "out" in kwargs:
+            raise self.error(f"'{name}' with out= is not supported by the checker; use what it returns")
         if not isinstance(target, SymbolicTensor):
             if target.is_floating_point():
                 raise self.error(f"'{name}' writes in place into a tensor that outlives the call")
@@ -272,7 +274,7 @@ class Tracing(Mode):
             return func(*args, **kwargs)
         if not target.entries.flags.writeable:
             raise self.error(f"'{name}' writes in place into an argument; write it out of place, as '{base}'")
-        if base not in OPERATIONS or "out" in kwargs:
+        if base not in OPERATIONS:
             raise self.error(f"operation '{name}' is not supported by the checker")
         result, cut = self._meaning(base, args, kwargs), OPERATIONS["detach"](target.entries)
         if not torch.is_grad_enabled():

@@ -135,6 +135,15 @@ def test_a_domain_that_the_formula_forgets_is_noticed() -> None:
         check_agreement(trace(loss_of(undone_root)))
 
 
+def spoils_what_its_gradient_needs(policy_logps, reference_logps):
+    return (policy_logps - reference_logps).sigmoid().neg_()
+
+
+def test_code_without_a_gradient_is_refused() -> None:
+    with pytest.raises(HaloTheoryError, match="has no gradient: one of the variables needed"):
+        check_agreement(trace(loss_of(spoils_what_its_gradient_needs)))
+
+
 def other_in_batches_of_many(policy_logps):
     return policy_logps if len(policy_logps) < 20 else 2 * policy_logps
 

@@ -75,6 +75,7 @@ F.margin_ranking_loss(p, q, torch.ones_like(p), reduction='none')
 F.margin_ranking_loss(p, q, torch.ones_like(p), margin=beta, reduction='none')
 F.binary_cross_entropy_with_logits(x, torch.ones_like(x), reduction='none')
 F.binary_cross_entropy_with_logits(x, torch.full_like(x, 0.9), reduction='none', pos_weight=torch.tensor(2.0))
+F.binary_cross_entropy(torch.sigmoid(x), torch.full_like(x, 0.9), reduction='none')
 F.binary_cross_entropy(torch.sigmoid(x / 50), torch.full_like(x, 0.9), reduction='none')
 F.kl_div(F.logsigmoid(x), torch.full_like(x, 0.5), reduction='none')
 """
@@ -112,6 +113,8 @@ torch.stack([x > 0, x > 1]).any(0) * x; torch.stack([x > 0, x > 1]).all(0).doubl
 torch.stack([p, q]).logcumsumexp(0)[1]; torch.tril(torch.ones(2, 2)).sum() * x; x * torch.arange(3).sum()
 x * torch.linspace(0, 1, 3).sum(); x * torch.eye(2).sum(); x * torch.tensor([3.0, 1.0]).sort().values[0]
 x * torch.erfinv(torch.tensor(0.25))
+torch.zeros_like(x).index_add(0, torch.arange(len(x)), x)
+torch.zeros_like(x).scatter(0, torch.arange(len(x)), x)
 """
 
 IN_PLACE = [
@@ -225,6 +228,7 @@ def test_no_absolute_value_is_left_for_later_stages() -> None:
         ("y = x\nview = p[1:]\nview += 1\nreturn y", 6, "'add_' writes in place into an argument"),
         ("p.detach().zero_()\nreturn p", 4, "'zero_' writes in place into an argument"),
         ("p.data.zero_()\nreturn p", 4, "'zero_' writes in place into an argument"),
+        ("y = x * 2\ntorch.mul(x, 2, out=y)\nreturn y", 5, "with out= is not supported"),
         ("p.view(-1, 1)[0] = 3\nreturn p", 4, "writes in place into an argument"),
         ("y = x * 2\nd = y.detach()\nd.add_(1)\nreturn y * 1", 7, "changed in place through its detached twin"),
         ("y = x * 2\nwith torch.no_grad():\n    y *= 2\nreturn y", 6, "writes in place under no_grad"),
