@@ -52,5 +52,7 @@ def catalogue(
             verdict, error = check(loss, timeout=timeout), None
         except HaloTheoryError as refused:
             verdict, error = None, str(refused)
+        except Exception as fault:  # one loss's fault does not take the table away
+            verdict, error = None, f"the checker failed, which is a fault of its own: {type(fault).__name__}: {fault}"
         entries.append(Entry(loss=name, kind=loss.kind, verdict=verdict, error=error))
     return entries

@@ -56,3 +56,16 @@ def test_what_could_not_be_checked_has_its_line_in_the_table(capsys: pytest.Capt
     text = printed(capsys)
     assert "odd   token   could not be checked  no such operation" in text
     assert dpo.as_dict()["kind"] == "paired"
+
+
+def test_a_fault_of_the_checker_costs_one_line_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise TypeError("no such comparison")
+
+    monkeypatch.setattr("halotheory.catalogue.check", fails)
+    [entry] = catalogue(["dpo"])
+    assert entry.as_dict() == {
+        "loss": "dpo",
+        "kind": "paired",
+        "error": "the checker failed, which is a fault of its own: TypeError: no such comparison",
+    }
