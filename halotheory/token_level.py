@@ -27,7 +27,7 @@ def token_terms(traced: Traced) -> list[Expr] | None:
         for t in range(len(part.mask)):
             policy, reference = (token_symbol(f"{who}_token_logps", t) for who in ("policy", "reference"))
             term = term.xreplace({policy: Symbol(f"log_ratio_{t}", real=True) + reference})
-        first = _of_first_token(tidied(term), len(part.mask))
+        first = _of_first_token(term, len(part.mask)) or _of_first_token(tidied(term), len(part.mask))
         if first is None:
             return None
         found.append(first.xreplace({Symbol("log_ratio_0", real=True): LOG_RATIO}))
@@ -49,13 +49,12 @@ def token_forms(traced: Traced) -> Iterator[Form]:
     term = terms[0]
     if not _still_without_advantage(term, advantage):
         return
-    shapes = [tidied(_in_z(each, advantage)) for each in terms]
-    if not all(multiple(shape, shapes[0]) for shape in shapes[1:]):
+    if not all(multiple(each.xreplace({LOG_RATIO: Z}), term.xreplace({LOG_RATIO: Z})) for each in terms[1:]):
         return
-    known: set[Expr] = {Z, advantage, *traced.hyperparameters.values()}
-    if shapes[0].free_symbols - known:
+    known: set[Expr] = {LOG_RATIO, advantage, *traced.hyperparameters.values()}
+    if term.free_symbols - known:
         return
-    constant, shape = shapes[0].as_independent(Z, as_Add=True)
+    constant, shape = tidied(_in_z(term, advantage)).as_independent(Z, as_Add=True)
     yield Form(
         shapes={ONE_TERM: shape},
         constants={ONE_TERM: constant},
