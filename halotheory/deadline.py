@@ -20,6 +20,10 @@ class Deadline:
         """Return the seconds left, at least 0."""
         return max(0.0, self._end - time.monotonic())
 
+    def at_most(self, seconds: float) -> "Deadline":
+        """Return the deadline of a part that may take this long, and no longer than the whole."""
+        return Deadline(min(seconds, self.left()))
+
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:

@@ -1,13 +1,8 @@
 """Is an expression at least zero wherever some conditions hold? A complete procedure where there is one."""
 
-import signal
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from types import FrameType
 from typing import Any
 
 import sympy
@@ -17,6 +12,7 @@ from sympy.core.relational import Relational
 
 from halotheory import solver
 from halotheory.coefficients import Signs
+from halotheory.deadline import Deadline
 from halotheory.enclose import sign
 from halotheory.findings import Status
 from halotheory.solver import Constraint, Reals, satisfiable
@@ -41,40 +37,6 @@ class Answer:
     status: Status
     method: str
     hint: Mapping[Symbol, Rational] | None = None
-
-
-class Deadline:
-    """The time left to a check."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def left(self) -> float:
-        """Return the seconds left, at least 0."""
-        return max(0.0, self._end - time.monotonic())
-
-    def at_most(self, seconds: float) -> "Deadline":
-        """Return the deadline of a part that may take this long, and no longer than the whole."""
-        return Deadline(min(seconds, self.left()))
-
-
-@contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the body after this long, even inside SymPy; in the main thread of Unix only."""
-    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError
-
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
 
 
 def nonnegative(

@@ -1,8 +1,7 @@
 """A piecewise function of z taken apart: smooth pieces between seams, and what happens at the seams."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import sympy
 from sympy import Expr, Piecewise, Symbol
@@ -11,25 +10,32 @@ from sympy.core.relational import Relational
 from halotheory.deadline import Deadline
 from halotheory.findings import Status
 from halotheory.nonnegative import nonnegative
+from halotheory.order import Ordering, orderings
+from halotheory.thresholds import Pattern, Place, UnsolvedError, pattern
 
-_MOST_SEAMS, _MOST_SYMBOLIC_SEAMS = 40, 5
+_MOST_PARTS = 400
+_SECONDS = 1.0
 
 
-class NotPiecewiseLinearError(Exception):
-    """A condition of a Piecewise is not a comparison of z with a number or a hyperparameter."""
+class NotTakenApartError(Exception):
+    """The conditions of a Piecewise change at places that are not found, or at too many."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """The smooth expression that holds where z stands to every seam as the conditions say.
+    """The smooth expression that holds between two neighbouring places.
 
     Attributes:
         expression: free of Piecewise.
-        where: comparisons of z with the seams; at a seam, an equality.
+        where: conditions on z and the symbols.
+        low: where the piece begins; None for minus infinity.
+        high: where it ends; None for infinity.
     """
 
     expression: Expr
     where: Sequence[Relational]
+    low: Expr | None
+    high: Expr | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +47,8 @@ class Seam:
         left: the expression that holds on the left.
         middle: the expression that holds at the point itself.
         right: the expression that holds on the right.
-        where: comparisons that fix which seams meet here, none of which names z.
+        where: conditions on the symbols, none of which names z.
+        between: rational numbers around it, where there are no hyperparameters.
     """
 
     at: Expr
@@ -49,6 +56,7 @@ class Seam:
     middle: Expr
     right: Expr
     where: Sequence[Relational]
+    between: tuple[Expr, Expr] | None = None
 
 
 def take_apart(
@@ -56,36 +64,30 @@ def take_apart(
     z: Symbol,
     deadline: Deadline,
     *,
-    also_at: Sequence[Expr] = (),
+    after: Expr | None = None,
     under: Sequence[Relational] = (),
 ) -> tuple[list[Piece], list[Seam]]:
     """Return the smooth pieces of a function and its seams, for every value of the hyperparameters.
 
     Args:
-        function: of z and positive symbols, with Piecewise.
+        function: of z and other symbols, with Piecewise.
         z: the variable.
         deadline: what is left of the time of the check.
-        also_at: further points at which to cut.
-        under: conditions on z and the symbols, which every piece and seam repeats.
+        after: leave out what is not right of this point.
+        under: conditions on z and the symbols.
 
     Raises:
-        NotPiecewiseLinearError: a condition that is not linear in z, or too many seams.
+        NotTakenApartError: places at which a condition changes are not found.
     """
-    thresholds = {relation: _threshold(relation, z) for relation in _relations(function)}
-    points = list(dict.fromkeys([*also_at, *(point for point, _ in thresholds.values())]))
-    most = _MOST_SEAMS if all(point.is_Rational for point in points) else _MOST_SYMBOLIC_SEAMS
-    if len(points) > most:
-        raise NotPiecewiseLinearError(f"{len(points)} seams")
-    pieces, seams = [], []
-    for here in _positions(points, z, deadline, under):
-        where = [*under, *(_compare(z, point, side) for point, side in here.items())]
-        expressions = [_selected(function, thresholds, here, toward) for toward in (-1, 0, 1)]
-        if 0 in here.values():
-            if any(relation.subs(z, _seam_place(here)) == sympy.false for relation in under):
-                continue  # outside
-            seams.append(_seam(here, expressions, z, under))
-        else:
-            pieces.append(Piece(expression=expressions[1], where=where))
+    try:
+        pieces, seams = [], []
+        for part in _parts(function, z, tuple(under), deadline, after):
+            pieces += part[0]
+            seams += part[1]
+            if len(pieces) + len(seams) > _MOST_PARTS:
+                raise NotTakenApartError(f"more than {_MOST_PARTS} pieces and seams")
+    except UnsolvedError as error:
+        raise NotTakenApartError(str(error)) from error
     return pieces, seams
 
 
@@ -95,14 +97,42 @@ def tidy(function: Expr, z: Symbol, deadline: Deadline) -> Expr:
         return function
     try:
         pieces, seams = take_apart(function, z, deadline)
-    except NotPiecewiseLinearError:
+    except NotTakenApartError:
         return function
-    if len(pieces) != 2 or len(seams) != 1 or seams[0].where or pieces[0].expression == pieces[1].expression:
+    if len(pieces) != 2 or len(seams) != 1 or pieces[0].expression == pieces[1].expression:
         return function
     below, above = (sympy.factor(sympy.cancel(piece.expression)) for piece in pieces)
     at_left = sympy.simplify(seams[0].middle - seams[0].left) == 0
     condition = z <= seams[0].at if at_left else z < seams[0].at
     return Piecewise((below, condition), (above, True))
+
+
+def _parts(
+    function: Expr, z: Symbol, under: tuple[Relational, ...], deadline: Deadline, after: Expr | None
+) -> Iterator[tuple[list[Piece], list[Seam]]]:
+    """Yield pieces and seams, case by case of the conditions that do not name z."""
+    fixed = next((r for r in _relations(function) if not r.has(z) and not r.has(Piecewise)), None)
+    if fixed is not None:
+        for case, truth in ((fixed, sympy.true), (fixed.negated, sympy.false)):
+            if _possible([*under, case], deadline):
+                yield from _parts(function.xreplace({fixed: truth}), z, (*under, case), deadline, after)
+        return
+    yield from _along(function, z, under, deadline, after)
+
+
+def _along(
+    function: Expr, z: Symbol, under: tuple[Relational, ...], deadline: Deadline, after: Expr | None
+) -> Iterator[tuple[list[Piece], list[Seam]]]:
+    patterns: dict[Expr, Pattern] = {}
+    for difference in _differences(function):
+        patterns[difference] = pattern(difference, z, under, deadline)
+    places = [place for found in patterns.values() for place in found.places]
+    marks = (
+        [] if after is None else [Place(at=after, between=(after, after))] if after.is_Rational else [Place(at=after)]
+    )
+    for ordering in orderings([*marks, *places], under, deadline):
+        walk = _Walk(function, z, patterns, ordering, under)
+        yield walk.pieces(after), walk.seams(after)
 
 
 def _relations(function: Expr) -> list[Relational]:
@@ -111,59 +141,99 @@ def _relations(function: Expr) -> list[Relational]:
     return sorted(found, key=str)
 
 
-def _threshold(relation: Relational, z: Symbol) -> tuple[Expr, int]:
-    """Return where lhs - rhs vanishes, and the sign of its slope in z."""
-    difference = sympy.expand(relation.lhs - relation.rhs)
-    slope = sympy.diff(difference, z)
-    slope_sign = 1 if slope.is_positive else -1 if slope.is_negative else 0
-    if slope_sign == 0 or slope.has(z) or difference.has(Piecewise):
-        raise NotPiecewiseLinearError(f"the condition {relation}")
-    return sympy.cancel(sympy.expand(z - difference / slope)), slope_sign
+def _differences(function: Expr) -> list[Expr]:
+    """Return what the conditions compare with 0, without Piecewise: each branch of one that is compared."""
+    found = {branch for relation in _relations(function) for branch in _branches(_difference(relation))}
+    return sorted(found, key=str)
 
 
-def _compare(z: Symbol, point: Expr, side: int) -> Relational:
-    return {-1: sympy.StrictLessThan, 0: sympy.Equality, 1: sympy.StrictGreaterThan}[side](z, point, evaluate=False)
+def _difference(relation: Relational) -> Expr:
+    return relation.lhs - relation.rhs
 
 
-def _positions(
-    points: Sequence[Expr], z: Symbol, deadline: Deadline, under: Sequence[Relational]
-) -> Iterator[dict[Expr, int]]:
-    """Yield the ways in which z can stand to the points: -1 left of a point, 0 at it, 1 right of it."""
-    if all(point.is_Rational for point in points):
-        ordered = sorted(points)
-        for rank in range(2 * len(points) + 1):  # even ranks lie between points, odd ones at a point
-            yield {point: (rank > 2 * i + 1) - (rank < 2 * i + 1) for i, point in enumerate(ordered)}
-        return
-    for sides in product((-1, 0, 1), repeat=len(points)):
-        here: dict[Expr, int] = dict(zip(points, sides, strict=True))
-        if _possible([*under, *(_compare(z, point, side) for point, side in here.items())], deadline):
-            yield here
+def _branches(expression: Expr) -> list[Expr]:
+    inner = next(iter(sorted(expression.atoms(Piecewise), key=lambda part: len(str(part)))), None)
+    if inner is None:
+        return [expression]
+    return [branch for part, _ in inner.args for branch in _branches(expression.xreplace({inner: part}))]
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """A walk along the line, for one order of the places."""
+
+    function: Expr
+    z: Symbol
+    patterns: Mapping[Expr, Pattern]
+    ordering: Ordering
+    under: Sequence[Relational]
+
+    def pieces(self, after: Expr | None) -> list[Piece]:
+        groups = self.ordering.groups
+        found = []
+        for rank in range(self._first(after), len(groups) + 1):
+            low = groups[rank - 1][0] if rank else None
+            high = groups[rank][0] if rank < len(groups) else None
+            where = [*self.under, *self.ordering.where, *self._known(low, high)]
+            if low is not None:
+                where.append(sympy.StrictGreaterThan(self.z, low.at, evaluate=False))
+            if high is not None:
+                where.append(sympy.StrictLessThan(self.z, high.at, evaluate=False))
+            found.append(
+                Piece(
+                    expression=self._selected(2 * rank),
+                    where=where,
+                    low=None if low is None else low.at,
+                    high=None if high is None else high.at,
+                )
+            )
+        return found
+
+    def seams(self, after: Expr | None) -> list[Seam]:
+        found = []
+        for index in range(self._first(after), len(self.ordering.groups)):
+            place = self.ordering.groups[index][0]
+            here = [relation.subs(self.z, place.at) for relation in self.under]
+            if any(relation == sympy.false for relation in here):
+                continue  # outside of where the function is looked at
+            fixed = [relation for relation in here if isinstance(relation, Relational)]
+            left, middle, right = (self._selected(rank) for rank in (2 * index, 2 * index + 1, 2 * index + 2))
+            where = [*fixed, *self.ordering.where, *self._known(place, None)]
+            found.append(Seam(at=place.at, left=left, middle=middle, right=right, where=where, between=place.between))
+        return found
+
+    def _first(self, after: Expr | None) -> int:
+        """Return the number of places up to the point after which the function is looked at."""
+        if after is None:
+            return 0
+        return 1 + next(i for i, group in enumerate(self.ordering.groups) if any(place.at == after for place in group))
+
+    @staticmethod
+    def _known(*places: Place | None) -> list[Relational]:
+        return [relation for place in places if place is not None for relation in place.where]
+
+    def _selected(self, rank: int) -> Expr:
+        """Return the smooth expression of a rank: even ones lie between places, odd ones at a place."""
+        sides = {
+            place.at: (rank > 2 * i + 1) - (rank < 2 * i + 1)
+            for i, group in enumerate(self.ordering.groups)
+            for place in group
+        }
+        expression = self.function
+        while expression.has(Piecewise):
+            smooth = [relation for relation in _relations(expression) if not relation.has(Piecewise)]
+            truths = {relation: self._truth(relation, sides) for relation in smooth}
+            expression = expression.xreplace(truths)
+        return expression
+
+    def _truth(self, relation: Relational, sides: Mapping[Expr, int]) -> sympy.Basic:
+        difference = _difference(relation)
+        found = self.patterns.get(difference)
+        if found is None:
+            raise UnsolvedError(f"the condition {relation}")
+        return sympy.sympify(relation.func(sympy.Integer(found.sign(sides)), 0))
 
 
 def _possible(where: Sequence[Relational], deadline: Deadline) -> bool:
-    """Return False where the comparisons are proved to contradict each other."""
-    return nonnegative(sympy.S.NegativeOne, where, deadline).status is not Status.PROVED
-
-
-def _selected(
-    function: Expr, thresholds: dict[Relational, tuple[Expr, int]], sides: dict[Expr, int], toward: int
-) -> Expr:
-    """Return the smooth expression on these sides; a side of 0 is taken `toward` the left, the point, the right."""
-    truths = {}
-    for relation, (point, slope) in thresholds.items():
-        side = sides[point] or toward
-        truths[relation] = sympy.sympify(relation.func(sympy.Integer(side * slope), 0))
-    return function.xreplace(truths)
-
-
-def _seam_place(sides: dict[Expr, int]) -> Expr:
-    return next(point for point, side in sides.items() if side == 0)
-
-
-def _seam(sides: dict[Expr, int], expressions: Sequence[Expr], z: Symbol, under: Sequence[Relational]) -> Seam:
-    at = _seam_place(sides)
-    fixed = [relation.subs(z, at) for relation in under]
-    where = [relation for relation in fixed if isinstance(relation, Relational)]
-    where += [_compare(at, point, side) for point, side in sides.items() if point != at]
-    left, middle, right = expressions
-    return Seam(at=at, left=left, middle=middle, right=right, where=where)
+    """Return False where the conditions are proved to contradict each other."""
+    return nonnegative(sympy.S.NegativeOne, where, deadline.at_most(_SECONDS)).status is not Status.PROVED

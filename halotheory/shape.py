@@ -1,6 +1,6 @@
 """The shape that the definition asks of a value function: non-decreasing, concave in gains, not constant."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -9,21 +9,51 @@ from sympy.core.relational import Relational
 
 from halotheory import falsify
 from halotheory.deadline import Deadline
+from halotheory.decide import Decision, decide
 from halotheory.findings import Finding, Status, Witness, undecided
-from halotheory.nonnegative import Answer, identically_zero, nonnegative
-from halotheory.pieces import NotPiecewiseLinearError, Piece, Seam, take_apart
+from halotheory.nonnegative import identically_zero
+from halotheory.pieces import NotTakenApartError, Piece, Seam, take_apart
 
 Z = Symbol("z", real=True)
 """The argument of every value function: the implied reward minus the reference point."""
 
 
+_SECONDS = 2.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Goal:
-    """An inequality to prove: expression >= 0 (or > 0) where the conditions hold."""
+    """An inequality to prove: expression >= 0 (or > 0) where the conditions hold.
+
+    Attributes:
+        beside: the seam that it is about, as a number or in hyperparameters.
+    """
 
     expression: Expr
     where: Sequence[Relational]
     strictly: bool = False
+    beside: Expr | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Condition:
+    """A condition on the shape of v.
+
+    Attributes:
+        name: of the condition.
+        statement: what it says.
+        failure: what a counterexample shows.
+        goals: what has to be proved, and how that is said.
+        test: what is positive at a counterexample.
+        tuples: from points to the tuples that may be counterexamples.
+    """
+
+    name: str
+    statement: str
+    failure: str
+    goals: Callable[[Expr, Deadline, Sequence[Relational]], tuple[list[_Goal], str]]
+    test: falsify.Test
+    tuples: Callable[[Sequence[Rational]], Iterable[tuple[Expr, ...]]]
 
 
 def non_decreasing(
@@ -41,23 +71,7 @@ def non_decreasing(
         deadline: what is left of the time of the check.
         where: under which conditions on the symbols, and on `Z`.
     """
-    statement = "v is non-decreasing on the whole line"
-    try:
-        pieces, seams = take_apart(v, Z, deadline, under=where)
-    except NotPiecewiseLinearError as error:
-        return undecided("non_decreasing", statement, f"cannot be taken apart: {error}")
-    goals = [_Goal(expression=sympy.diff(piece.expression, Z), where=piece.where) for piece in pieces]
-    goals += [_Goal(expression=step, where=seam.where) for seam in seams for step in _steps(seam)]
-    goals += _domain(pieces)
-    answers = [_answer(goal, deadline) for goal in goals]
-    if all(answer.status is Status.PROVED for answer in answers):
-        method = "v' >= 0" if not seams else f"v' >= 0 on {len(pieces)} pieces, no downward jump at their seams"
-        return _proved("non_decreasing", statement, method, answers)
-    pairs = falsify.rising_pairs(_hints(answers, seams, settings))
-    witness = falsify.find_witness(v, Z, falsify.decrease, pairs, settings, deadline, where)
-    if witness is None:
-        return undecided("non_decreasing", statement, _tried(answers))
-    return _refuted("non_decreasing", "v falls: z1 < z2, but v(z1) > v(z2)", witness)
+    return _examined(_RISING, v, settings, deadline, where)
 
 
 def concave_in_gains(
@@ -66,29 +80,170 @@ def concave_in_gains(
     """Return whether v is concave on (0, oo), for every value of its hyperparameters.
 
     Proved piece by piece: v'' <= 0 inside; at a seam v is continuous and its slope does not rise. A refutation
-    names z1 < z2 < z3, z2 in the middle, with v(z2) < (v(z1) + v(z3)) / 2.
+    names z1 < z2 < z3, z2 in the middle, with v(z2) < (v(z1) + v(z3)) / 2. Arguments as for `non_decreasing`.
     """
-    statement = "v is concave on (0, oo)"
+    return _examined(_CONCAVE, v, settings, deadline, where)
+
+
+def _examined(
+    condition: _Condition,
+    v: Expr,
+    settings: Mapping[Symbol, Expr],
+    deadline: Deadline,
+    where: Sequence[Relational],
+) -> Finding:
+    """Return what is found of a condition: a plain counterexample, else a proof, else one where proofs failed."""
+    quick = _falsified(condition, v, settings, deadline, where, falsify.simple_points())
+    if quick.witness is not None:
+        return _refuted(condition, quick.witness)
+    tried = ["fails as set, but a counterexample for every value was not found"]
+    if quick.points is None:
+        decisions, method = _proofs(condition, rescaled(v, settings, where), deadline, where)
+        if all(decision.status is Status.PROVED for decision in decisions):
+            return _proved(condition.name, condition.statement, method, decisions)
+        tried = [decision.method for decision in decisions if decision.status is not Status.PROVED]
+    points = [*falsify.simple_points(), *_places(condition, v, settings, deadline, where)]
+    found = _falsified(condition, v, settings, deadline, where, points)
+    if found.witness is not None:
+        return _refuted(condition, found.witness)
+    return undecided(condition.name, condition.statement, "; ".join([*dict.fromkeys(tried), "no counterexample found"]))
+
+
+def _proofs(
+    condition: _Condition, v: Expr, deadline: Deadline, where: Sequence[Relational]
+) -> tuple[list[Decision], str]:
+    """Return the decisions on what has to be proved, up to the first that is no proof."""
     try:
-        pieces, seams = take_apart(v, Z, deadline, also_at=[sympy.S.Zero], under=where)
-    except NotPiecewiseLinearError as error:
-        return undecided("concave_in_gains", statement, f"cannot be taken apart: {error}")
-    gains = [piece for piece in pieces if sympy.StrictLessThan(Z, 0, evaluate=False) not in piece.where]
-    inside = [seam for seam in seams if seam.at != 0 and _positive(seam)]
-    goals = [_Goal(expression=-sympy.diff(piece.expression, Z, 2), where=piece.where) for piece in gains]
-    goals += [_Goal(expression=goal, where=seam.where) for seam in inside for goal in _bends_down(seam)]
-    goals += _domain(gains)
-    answers = [_answer(goal, deadline) for goal in goals]
-    if all(answer.status is Status.PROVED for answer in answers):
-        method = "v'' <= 0" if not inside else "v'' <= 0 between the seams; continuous, with falling slope, at them"
-        return _proved("concave_in_gains", statement, method, answers)
-    triples = falsify.midpoint_triples(_hints(answers, inside, settings))
-    witness = falsify.find_witness(v, Z, falsify.sag, triples, settings, deadline, where)
-    if witness is None:
-        return undecided("concave_in_gains", statement, _tried(answers))
-    return _refuted(
-        "concave_in_gains", "v sags: z2 is midway between z1 and z3, but v(z2) lies below the chord", witness
-    )
+        goals, method = condition.goals(v, deadline, where)
+    except NotTakenApartError as error:
+        return [Decision(status=Status.UNDECIDED, method=f"cannot be taken apart: {error}", hint={})], ""
+    decisions: list[Decision] = []
+    for goal in goals:
+        decisions.append(decide(goal.expression, goal.where, deadline, strictly=goal.strictly))
+        if decisions[-1].status is not Status.PROVED:
+            break
+    return decisions, method
+
+
+def _places(
+    condition: _Condition,
+    v: Expr,
+    settings: Mapping[Symbol, Expr],
+    deadline: Deadline,
+    where: Sequence[Relational],
+) -> list[Rational]:
+    """Return points at and near the places where, at the hyperparameters as set, the condition seems to fail."""
+    points: list[Rational] = []
+    for context in falsify.contexts(v, Z, settings, where):
+        values = {**settings, **context}
+        here = [relation.subs(values) for relation in where]
+        fixed = [relation for relation in here if isinstance(relation, Relational)]
+        try:
+            goals, _ = condition.goals(v.subs(values), deadline, fixed)
+        except NotTakenApartError:
+            continue
+        for goal in goals:
+            points += _points_of(goal, deadline)
+    return points
+
+
+def _points_of(goal: _Goal, deadline: Deadline) -> list[Rational]:
+    decision = decide(goal.expression, goal.where, deadline, strictly=goal.strictly)
+    if decision.status is Status.PROVED:
+        return []
+    if decision.interval is not None:
+        return falsify.points_inside(*decision.interval)
+    places = [decision.hint[Z]] if Z in decision.hint else []
+    if goal.beside is not None:
+        places.append(_number(goal.beside, goal.where))
+    return [point for place in places for point in falsify.points_near(place)]
+
+
+def _number(place: Expr, where: Sequence[Relational]) -> Rational:
+    """Return a rational number close to a seam."""
+    if place.is_Rational:
+        return place
+    if place.is_Symbol:
+        place = next(bound.rhs for bound in where if bound.lhs == place and bound.rhs.is_Rational)
+    return Rational(str(sympy.N(place, 30))).limit_denominator(10**9)
+
+
+def _falsified(
+    condition: _Condition,
+    v: Expr,
+    settings: Mapping[Symbol, Expr],
+    deadline: Deadline,
+    where: Sequence[Relational],
+    points: Sequence[Rational],
+) -> falsify.Search:
+    return falsify.find_witness(v, Z, condition.test, condition.tuples(points), settings, deadline, where=where)
+
+
+def _rising_goals(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> tuple[list[_Goal], str]:
+    pieces, seams = take_apart(v, Z, deadline, under=where)
+    goals = [
+        *_domain(pieces),
+        *(_Goal(expression=sympy.diff(piece.expression, Z), where=piece.where) for piece in pieces),
+    ]
+    goals += [_Goal(expression=step, where=seam.where, beside=seam.at) for seam in seams for step in _steps(seam)]
+    return goals, "v' >= 0" if not seams else f"v' >= 0 on {len(pieces)} pieces, no downward jump at their seams"
+
+
+def _concave_goals(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> tuple[list[_Goal], str]:
+    pieces, seams = take_apart(v, Z, deadline, under=where, after=sympy.S.Zero)
+    bends = [_Goal(expression=-sympy.diff(piece.expression, Z, 2), where=piece.where) for piece in pieces]
+    corners = [_Goal(expression=goal, where=seam.where, beside=seam.at) for seam in seams for goal in _bends_down(seam)]
+    method = "v'' <= 0" if not seams else "v'' <= 0 between the seams; continuous, with falling slope, at them"
+    return [*_domain(pieces), *bends, *corners], method
+
+
+_RISING = _Condition(
+    name="non_decreasing",
+    statement="v is non-decreasing on the whole line",
+    failure="v falls: z1 < z2, but v(z1) > v(z2)",
+    goals=_rising_goals,
+    test=falsify.decrease,
+    tuples=falsify.rising_pairs,
+)
+_CONCAVE = _Condition(
+    name="concave_in_gains",
+    statement="v is concave on (0, oo)",
+    failure="v sags: z2 is midway between z1 and z3, but v(z2) lies below the chord",
+    goals=_concave_goals,
+    test=falsify.sag,
+    tuples=falsify.midpoint_triples,
+)
+
+
+def rescaled(v: Expr, settings: Mapping[Symbol, Expr], where: Sequence[Relational]) -> Expr:
+    """Return v with as few symbols as stretching the line and scaling the values by positive numbers allow.
+
+    Neither changes whether v is non-decreasing, or concave on (0, oo).
+    """
+    if any(relation.has(Z) for relation in where):
+        return v
+    for symbol in sorted(v.free_symbols - {Z}, key=str):
+        if not symbol.is_positive:
+            continue
+        stretched = _uncluttered(v.subs(Z, Z / symbol), symbol)
+        for power in (0, 1, -1, 2, -2):
+            candidate = sympy.expand(stretched * symbol**power) if power else stretched
+            if symbol not in candidate.free_symbols:
+                return rescaled(candidate, settings, where)
+    return v
+
+
+def _uncluttered(v: Expr, symbol: Symbol) -> Expr:
+    """Return v with each condition multiplied by a power of a positive symbol that frees it from the symbol."""
+    truths = {}
+    for relation in v.atoms(Relational):
+        difference = sympy.expand(relation.lhs - relation.rhs)
+        for power in (1, -1, 2, -2):
+            free = sympy.expand(difference * symbol**power)
+            if symbol not in free.free_symbols and relation.has(symbol):
+                truths[relation] = relation.func(free, 0)
+                break
+    return v.xreplace(truths)
 
 
 def non_constant(
@@ -103,15 +258,17 @@ def non_constant(
             statement="v is constant",
             witness={"v": str(v)},
         )
-    pairs = falsify.rising_pairs([])
-    witness = falsify.find_witness(v, Z, falsify.change, pairs, settings, deadline, where)
-    if witness is None and not v.has(sympy.Piecewise) and (slope := _sloping(v, deadline, where)) is not None:
+    slope = None if v.has(sympy.Piecewise) else _sloping(v, deadline, where)
+    if slope is not None:
         return Finding(
             name="non_constant",
             status=Status.PROVED,
             method="the slope at one place",
             statement=f"v is not constant: v'({slope}) is not 0",
         )
+    pairs = falsify.rising_pairs(falsify.simple_points())
+    every = {**next(falsify.contexts(v, Z, settings, where), {}), **settings}  # v must vary whatever the context is
+    witness = falsify.find_witness(v, Z, falsify.change, pairs, every, deadline, where=where).witness
     if witness is None:
         return undecided("non_constant", "v is not constant", "no two values told apart at simple points")
     shown = ", ".join(f"{name} = {value}" for name, value in witness.items())
@@ -131,7 +288,8 @@ def _sloping(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> Expr |
         if any(relation == sympy.false for relation in here):
             continue
         fixed = [relation for relation in here if relation != sympy.true]
-        if nonnegative(slope.subs(Z, place) ** 2, fixed, deadline, strictly=True).status is Status.PROVED:
+        squared = slope.subs(Z, place) ** 2
+        if decide(squared, fixed, deadline.at_most(_SECONDS), strictly=True).status is Status.PROVED:
             return place
     return None
 
@@ -140,7 +298,7 @@ def equal_up_to_constant(one: Expr, other: Expr, deadline: Deadline, *, where: S
     """Return whether two functions of z are proved to differ by a constant; False proves nothing."""
     try:
         pieces, seams = take_apart(one - other, Z, deadline, under=where)
-    except NotPiecewiseLinearError:
+    except NotTakenApartError:
         return False
     gaps = [step for seam in seams for step in _steps(seam)]
     return all(_same_everywhere(sympy.diff(piece.expression, Z)) for piece in pieces) and all(
@@ -161,44 +319,30 @@ def _bends_down(seam: Seam) -> list[Expr]:
 
 
 def _domain(pieces: Sequence[Piece]) -> list[_Goal]:
-    """Return what must be > 0 for the logarithms of the pieces to be real."""
-    return [
-        _Goal(expression=log.args[0], where=piece.where, strictly=True)
-        for piece in pieces
-        for log in piece.expression.atoms(sympy.log)
-        if log.has(Z)
-    ]
-
-
-def _positive(seam: Seam) -> bool:
-    """Return whether a seam may lie in (0, oo); conditions among the seams decide where SymPy cannot."""
-    return not (seam.at.is_nonpositive or sympy.StrictLessThan(seam.at, 0, evaluate=False) in seam.where)
-
-
-def _answer(goal: _Goal, deadline: Deadline) -> Answer:
-    return nonnegative(goal.expression, goal.where, deadline, strictly=goal.strictly)
+    """Return what must be > 0 for the logarithms and broken powers of the pieces to be real."""
+    goals = []
+    for piece in pieces:
+        powers = [part.base for part in piece.expression.atoms(sympy.Pow) if not part.exp.is_Integer]
+        logarithms = [part.args[0] for part in piece.expression.atoms(sympy.log)]
+        inner = dict.fromkeys(sorted([*powers, *logarithms], key=str))
+        goals += [_Goal(expression=part, where=piece.where, strictly=True) for part in inner if not part.is_Rational]
+    return goals
 
 
 def _same_everywhere(expression: Expr) -> bool:
     return not expression.has(sympy.Piecewise) and identically_zero(expression)
 
 
-def _hints(answers: Sequence[Answer], seams: Sequence[Seam], settings: Mapping[Symbol, Expr]) -> list[Rational]:
-    """Return places where a counterexample may be near: solutions of relaxed systems, and the seams."""
-    solutions = [answer.hint[Z] for answer in answers if answer.hint and Z in answer.hint]
-    corners = [seam.at.subs(dict(settings)) for seam in seams]
-    return [*solutions, *(corner for corner in corners if corner.is_Rational)]
-
-
-def _tried(answers: Sequence[Answer]) -> str:
-    failures = dict.fromkeys(answer.method for answer in answers if answer.status is not Status.PROVED)
-    return "; ".join([*failures, "no counterexample at simple points"])
-
-
-def _proved(name: str, statement: str, method: str, answers: Sequence[Answer]) -> Finding:
-    engines = dict.fromkeys(answer.method for answer in answers)
+def _proved(name: str, statement: str, method: str, decisions: Sequence[Decision]) -> Finding:
+    engines = dict.fromkeys(decision.method for decision in decisions)
     return Finding(name=name, status=Status.PROVED, method=f"{method} ({'; '.join(engines)})", statement=statement)
 
 
-def _refuted(name: str, statement: str, witness: Witness) -> Finding:
-    return Finding(name=name, status=Status.REFUTED, method="evaluated exactly", statement=statement, witness=witness)
+def _refuted(condition: _Condition, witness: Witness) -> Finding:
+    return Finding(
+        name=condition.name,
+        status=Status.REFUTED,
+        method="evaluated exactly",
+        statement=condition.failure,
+        witness=witness,
+    )

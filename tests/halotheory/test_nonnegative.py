@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from halotheory.enclose import sign
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline, identically_zero, nonnegative
+from halotheory.deadline import Deadline
+from halotheory.nonnegative import identically_zero, nonnegative
 
 z = sympy.Symbol("z", real=True)
 beta = sympy.Symbol("beta", positive=True)

@@ -5,7 +5,7 @@ import sympy
 from sympy import Piecewise, Rational, exp, log
 
 from halotheory.findings import Status
-from halotheory.nonnegative import Deadline
+from halotheory.deadline import Deadline
 from halotheory.operations import piecewise
 from halotheory.pieces import take_apart, tidy
 from halotheory.shape import Z, concave_in_gains, equal_up_to_constant, non_constant, non_decreasing
