@@ -85,11 +85,13 @@ class _Search:
     cleared: list[tuple[Fraction, Fraction]] = field(default_factory=list)
     negative: Interval | None = None
     reason: str = ""
+    range: tuple[Rational | None, Rational | None] = (None, None)
 
     def __post_init__(self) -> None:
         self.program = Program(self.expression, self.z)
 
     def settle(self, low: Rational | None, high: Rational | None) -> Course:
+        self.range = (low, high)
         bounds = [self._end(end, side) for end, side in ((low, 1), (high, -1))]
         if self.negative is None and None not in bounds:
             inner = [bound for bound in bounds if bound is not None]
@@ -113,10 +115,20 @@ class _Search:
             self.reason = f"open as {self.z} tends to {'-' if side > 0 else ''}infinity"
             return None
         if found[0] < 0:
-            self.negative = (Rational(found[1]), Rational(2 * found[1]))
-            if side > 0:
-                self.negative = (-self.negative[1], -self.negative[0])
+            start = Rational(found[1])
+            self.negative = (-2 * start, -start) if side > 0 else (start, 2 * start)
+            self._bring_inside(start)
         return Fraction(-side * found[1])
+
+    def _bring_inside(self, start: Rational) -> None:
+        """Move an interval far out on which the function is negative into the range that is asked for."""
+        low, high = self.range
+        if low is not None and high is None:
+            first = max(start, low + 1)
+            self.negative = (first, 2 * first)
+        if high is not None and low is None:
+            last = min(-start, high - 1)
+            self.negative = (2 * last, last)
 
     def _search(self, low: Fraction, high: Fraction, *, whole: tuple[Rational | None, Rational | None]) -> None:
         for at, side in ((whole[0], 1), (whole[1], -1)):
@@ -220,10 +232,15 @@ class _Search:
             assert low is not None
             assert high is not None
             if found[0] < 0:
-                self._negative_beside(low, high)
+                self._negative_beside(*self._clipped(low, high))
                 return False
             self.cleared.append((_fraction(low), _fraction(high)))
         return fine
+
+    def _clipped(self, low: Rational, high: Rational) -> Interval:
+        """Return the part of an interval that lies in the range."""
+        ends = self.range
+        return low if ends[0] is None else max(low, ends[0]), high if ends[1] is None else min(high, ends[1])
 
     def _negative_beside(self, low: Rational, high: Rational) -> None:
         """Note an interval inside an open one on which the function is negative."""

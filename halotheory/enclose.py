@@ -133,14 +133,20 @@ class _Evaluation:
         if isinstance(condition, Relational):
             side = sign_of(_plus(self.value(condition.lhs), -self.value(condition.rhs)))
             return None if side is None else bool(condition.func(sympy.Integer(side), 0))
-        truths = [self._truth(part) for part in condition.args]
-        if isinstance(condition, sympy.Not):
-            return None if truths[0] is None else not truths[0]
-        if isinstance(condition, sympy.And):
-            return False if False in truths else None if None in truths else True
-        if isinstance(condition, sympy.Or):
-            return True if True in truths else None if None in truths else False
-        raise UncoveredError(f"the condition {condition}")
+        return _combined(condition, [self._truth(part) for part in condition.args])
+
+
+def _combined(condition: Any, truths: Sequence[bool | None]) -> bool | None:
+    """Return the truth of a condition from those of its parts, where None is open."""
+    if isinstance(condition, sympy.Not):
+        return None if truths[0] is None else not truths[0]
+    if isinstance(condition, sympy.And):
+        return False if False in truths else None if None in truths else True
+    if isinstance(condition, sympy.Or):
+        return True if True in truths else None if None in truths else False
+    if isinstance(condition, sympy.ITE):  # SymPy's reading of a Piecewise that is compared
+        return None if truths[0] is None else truths[1] if truths[0] else truths[2]
+    raise UncoveredError(f"the condition {condition}")
 
 
 def _folded(parts: Sequence[Value], start: fmpq, combine: Callable[[Any, Any], Any]) -> Value:
