@@ -60,10 +60,11 @@ class Signs:
 
     def _shifted(self, polynomial: Polynomial) -> Polynomial:
         """Return a polynomial of the same sign in d > 0, where an exponential is 1 + d or 1 / (1 + d)."""
-        total = polynomial * 0
+        zero = polynomial * 0
+        total = zero
         degrees = [int(degree) for degree in polynomial.degrees()]
         for powers, coefficient in polynomial.terms():
-            term = total + coefficient
+            term = zero + coefficient
             for i, power in enumerate(powers):
                 x = generator(i).top
                 if i not in self._above_one:
