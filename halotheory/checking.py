@@ -19,7 +19,7 @@ from halotheory.findings import Construction, Finding, Status, Verdict, VerdictW
 from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, reference_free
 from halotheory.matching import Match, match
 from halotheory.numerics import numeric_warnings
-from halotheory.operations import exact
+from halotheory.operations import detach, exact
 from halotheory.outputs import by_value
 from halotheory.pieces import tidy
 from halotheory.refute import no_reference_point, reference_outside_ratio, simple_value
@@ -30,7 +30,7 @@ from halotheory.trace import Traced, trace
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a check may take before what is open stays undecided."""
 
-_SHARE = 0.4  # of the time left, for each form
+_SHARE, _SMALL_SHARE = 0.4, 0.1  # of the time left, for each form; less where a factor may be detached
 _MIXTURE_SECONDS = 15.0
 _GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
@@ -158,7 +158,8 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
     tried: list[tuple[Form, _Outcome, str]] = []
     terms = [] if traced.loss.kind == "token" else examples(traced)
     for form in token_forms(traced) if traced.loss.kind == "token" else forms(traced, values):
-        outcome, holds_for = _attempt(form, traced, values, Deadline(_SHARE * deadline.left()))
+        share = _SHARE if form.relaxations or not _detaches(traced) else _SMALL_SHARE
+        outcome, holds_for = _attempt(form, traced, values, Deadline(share * deadline.left()))
         if outcome.word == "halo":
             return _Decision(
                 word="halo",
@@ -172,6 +173,15 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
     terms = terms or sequence_examples(traced)
     plain = [replace(example, term=by_value(example.term)) for example in terms]
     return _none_is_a_halo(traced, tried, plain, values) if tried else _no_form(traced, plain, values)
+
+
+def _detaches(traced: Traced) -> bool:
+    """Return whether the loss holds something constant that moves with theta, as weights often are."""
+    return any(
+        any(symbol.name.startswith("policy_") for symbol in part.free_symbols)
+        for term in traced.terms.values()
+        for part in term.atoms(detach)
+    )
 
 
 def _as_set_decision(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> _Decision | None:

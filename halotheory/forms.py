@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from itertools import product
 
 import sympy
@@ -179,17 +180,26 @@ def _forms(traced: Traced, terms: Sequence[Example], read: Reader) -> Iterator[F
 
 
 def _shared(examples: Sequence[Example], read: Reader) -> Iterator[list[Reading]]:
-    """Yield readings of one label's terms in all its batches that give the same value function."""
-    first, *others = examples
+    """Yield readings of one label's terms in all its batches that give the same value function, the telling first.
+
+    Where the only output that Q weighs is y itself, z is 0 and the term is v(0).
+    """
+    first, *others = sorted(examples, key=lambda example: not _moves(example))
     for lead in read(first):
         found = [lead]
         for example in others:
-            match = next((r for r in read(example) if multiple(_split(r.shape)[1], _split(lead.shape)[1])), None)
+            match = next((reading for reading in read(example) if _fits(reading, lead)), None)
             if match is None:
                 break
             found.append(match)
         else:
             yield found
+
+
+def _fits(reading: Reading, lead: Reading) -> bool:
+    if Z not in reading.shape.free_symbols:
+        return identically_zero(reading.shape - lead.shape.subs(Z, 0))
+    return multiple(_split(reading.shape)[1], _split(lead.shape)[1])
 
 
 def _moves(example: Example) -> bool:
@@ -219,7 +229,8 @@ def _form(
     weighted = False
     for label in dict.fromkeys(example.label for example in terms):
         constants[label], shapes[label] = _split(found[label][0].shape)
-        weighted |= not all(same(_split(reading.shape)[1], shapes[label]) for reading in found[label])
+        moved = [reading.shape for reading in found[label] if Z in reading.shape.free_symbols]
+        weighted |= not all(same(_split(shape)[1], shapes[label]) for shape in moved)
     shapes, cases, turned = _cases(shapes)
     context = _context(traced, shapes)
     if context or weighted or len(cases) > 1:
@@ -277,11 +288,18 @@ def multiple(one: Expr, other: Expr) -> bool:
     """Return whether one function of z is a positive multiple of another, up to a constant."""
     if same(one, other) or (other != 0 and (one / other).is_positive and (one / other).is_Rational):
         return True
-    steps = [function.subs(Z, 1) - function.subs(Z, _HALF) for function in (one, other)]
-    if any(step.has(Piecewise) for step in steps) or steps[1] == 0:
-        return False
-    ratio = sympy.cancel(sympy.together(steps[0] / steps[1]))
-    return bool(ratio.is_positive) and same(one, ratio * other)
+    ratio = _ratio_of_steps(one, other)
+    return ratio is not None and ratio > 0 and same(one, ratio * other)
+
+
+def _ratio_of_steps(one: Expr, other: Expr) -> Expr | None:
+    """Return the ratio of two functions' steps, a simple fraction near what it is in floats; to be verified."""
+    context = dict.fromkeys((one.free_symbols | other.free_symbols) - {Z}, sympy.Integer(3))
+    try:
+        steps = [float((f.subs(Z, 1) - f.subs(Z, _HALF)).subs(context)) for f in (one, other)]
+        return sympy.Rational(Fraction(steps[0] / steps[1]).limit_denominator(1000))
+    except (ArithmeticError, TypeError, ValueError):
+        return None
 
 
 def _context(traced: Traced, shapes: Mapping[str, Expr]) -> list[Symbol]:

@@ -13,7 +13,7 @@ from sympy.core.relational import Relational
 from halotheory.deadline import Deadline
 from halotheory.enclose import sign
 from halotheory.findings import Status
-from halotheory.nonnegative import nonnegative
+from halotheory.nonnegative import identically_zero, nonnegative
 from halotheory.shape import Z
 
 HALF = Rational(1, 2)
@@ -252,7 +252,7 @@ def labelled_rates(terms: Sequence[Expr], hyperparameters: Sequence[Expr], *, mi
         return Rates(refuted=any(sign(s1 * d2 - s2 * d1) in (1, -1) for s2, d2, *_ in others))
     rows = [_increments(total, difference, place, mirrored=mirrored) for place in _THREE]
     first, second = (_quadratic(rows[0], row) for row in rows[1:])
-    if sign(_resultant(first, second)) in (1, -1):
+    if _no_root(first) or _no_root(second) or sign(_resultant(first, second)) in (1, -1):
         return Rates(refuted=True)
     fitting = [rate for rate in [*hyperparameters, *_SIMPLE_RATES] if 0 < rate < HALF and _roots(first, second, rate)]
     return Rates(refuted=False, candidates=list(dict.fromkeys(fitting))[:3])
@@ -269,6 +269,13 @@ def _quadratic(one: tuple[Expr, ...], other: tuple[Expr, ...]) -> tuple[Expr, Ex
     s1, d1, s1_, d1_ = one
     s2, d2, s2_, d2_ = other
     return -d1 * d2_ + d2 * d1_, d1 * s2_ - s1 * d2_ - d2 * s1_ + s2 * d1_, s1 * s2_ - s2 * s1_
+
+
+def _no_root(quadratic: tuple[Expr, Expr, Expr]) -> bool:
+    """Return whether a k^2 + b k + c is proved to have no root k > 1: in t = k - 1 its coefficients have one sign."""
+    a, b, c = quadratic
+    sides = {0 if identically_zero(value) else sign(value) for value in (a, 2 * a + b, a + b + c)}
+    return sides in ({1}, {-1}, {0, 1}, {0, -1})
 
 
 def _resultant(one: tuple[Expr, Expr, Expr], other: tuple[Expr, Expr, Expr]) -> Expr:

@@ -6,6 +6,7 @@ from itertools import permutations, product
 
 import sympy
 from sympy import Expr, Integer, Rational, Symbol
+from sympy.core.relational import Relational
 
 from halotheory.direction import along, independent_of, linear_forms, tidied
 from halotheory.enclose import sign
@@ -118,13 +119,20 @@ def _weights_that_move(examples: Sequence[Example], settings: Mapping[Symbol, Ex
             continue  # (a sum of one term for each output of a pair has other weights)
         point = _others(example, set(symbols), settings)
         term = example.term.subs(point)
-        if term.has(sympy.Piecewise):
+        if _clamped(term, symbols):
             continue
         slopes = {symbol: sympy.diff(term, symbol) for symbol in symbols}
         found = _chain(slopes, symbols) if len(symbols) == 2 and _in_pair(example) else _third(slopes, symbols, kl=kl)
         if found is not None:
             return _moving_weights({"label": example.label, **found, **{str(s): str(v) for s, v in point.items()}})
     return None
+
+
+def _clamped(term: Expr, symbols: Sequence[Symbol]) -> bool:
+    """Return whether raising all rewards alike may change a condition of the term."""
+    conditions = {atom for part in term.atoms(sympy.Piecewise) for atom in part.atoms(Relational)}
+    raised = {symbol: symbol + Z for symbol in symbols}
+    return any(Z in tidied(atom.lhs.xreplace(raised) - atom.rhs.xreplace(raised)).free_symbols for atom in conditions)
 
 
 def _in_pair(example: Example) -> bool:
