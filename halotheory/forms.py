@@ -148,9 +148,9 @@ def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
         plain = True
         yield from _for_another_reference(form, values[0].among)
         yield form
-    yield from _forms(traced, values, lambda e: estimated_readings(e.term, e.y, e.among, kl=kl))
     if any(is_held(example.term, moving(example.among, kl=kl)) for example in terms):
         yield from _held_forms(traced, terms, settings)
+    yield from _forms(traced, values, lambda e: estimated_readings(e.term, e.y, e.among, kl=kl))
     if not plain:  # a function of the difference of the log-ratios has no other link than the logarithm
         below = reference_free(traced)
         yield from _forms(traced, values, lambda e: linked_readings(e.term, e.y, e.among, below=below))

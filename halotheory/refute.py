@@ -18,7 +18,8 @@ from halotheory.shape import Z
 _STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
 _LOW, _DEEP = Integer(-20), Integer(-40)  # nats; steps of log-ratios from here leave log-probabilities below 0
 _LENGTH = Integer(10)
-_MOST_OUTPUTS = 4
+_MOST_OUTPUTS, _MOST_STARTS = 4, 24
+_MOST_EXAMPLES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,7 @@ def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Ex
     Where lengths are equal, so are all values of l(y); rewards that are equal before and after make z = 0 for every
     increasing link and every reference as well, so that such a witness excludes the relaxed readings too.
     """
+    examples = _telling(examples)
     found = None
     for example in examples:
         found = found or _shift(example, settings, kl=kl)
@@ -105,6 +107,14 @@ def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Ex
             final=final,
         )
     return _improper_weights(examples, kl=kl) or _weights_that_move(examples, settings, kl=kl)
+
+
+def _telling(examples: Sequence[Example]) -> list[Example]:
+    """Return the examples of each label in its smallest batches; larger ones say nothing that these do not."""
+    by_label: dict[str, list[Example]] = {}
+    for example in examples:
+        by_label.setdefault(example.label, []).append(example)
+    return [example for of_one in by_label.values() for example in of_one[:_MOST_EXAMPLES]]
 
 
 def _weights_that_move(examples: Sequence[Example], settings: Mapping[Symbol, Expr], *, kl: bool) -> Refutation | None:
@@ -198,7 +208,7 @@ def _moving_weights(witness: Witness) -> Refutation:
 def _shift(example: Example, settings: Mapping[Symbol, Expr], *, kl: bool) -> tuple[Witness, bool] | None:
     symbols = [symbol for symbol in moving(example.among, kl=kl) if symbol in example.term.free_symbols]
     spread = sorted(product(_STEPS[:4], repeat=min(len(symbols), _MOST_OUTPUTS)), key=lambda values: len(set(values)))
-    for values in spread:
+    for values in spread[:_MOST_STARTS]:
         offsets = [*values, *[values[-1]] * (len(symbols) - len(values))] if values else []
         start = {
             symbol: value + (Integer(0) if symbol == KL else _LOW)
