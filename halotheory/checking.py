@@ -18,6 +18,7 @@ from halotheory.explain import explained
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
 from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, reference_free
 from halotheory.matching import Match, match
+from halotheory.nonnegative import identically_zero
 from halotheory.numerics import numeric_warnings
 from halotheory.operations import detach, exact
 from halotheory.outputs import by_value
@@ -32,6 +33,7 @@ DEFAULT_TIMEOUT = 60.0
 
 _SHARE, _SMALL_SHARE = 0.4, 0.1  # of the time left, for each form; less where a factor may be detached
 _MIXTURE_SECONDS = 15.0
+_TIDY_SECONDS = 1.0
 _GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
@@ -604,11 +606,23 @@ def _construction(traced: Traced, decision: _Decision) -> Construction:
     return Construction(
         implied_reward=form.reward,
         normalizer=str(form.normalizer),
-        value_function=str(tidy(reading.v, Z, Deadline(DEFAULT_TIMEOUT))),
+        value_function=str(_tidied(reading.v)),
         reference_point=point,
         sign=_by_label(signs),
         constant=_by_label(_constants(form, reading, shapes)),
     )
+
+
+def _tidied(v: Expr) -> Expr:
+    """Return the value function with its conditions flattened, if that is quick; else as it is."""
+    seconds = Deadline(_TIDY_SECONDS)
+    try:
+        with time_limit(_TIDY_SECONDS):
+            return tidy(v, Z, seconds)
+    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
+        if seconds.left() > 0:
+            raise
+        return v
 
 
 def _sign(reading: _Reading, label: str) -> str:
@@ -628,7 +642,7 @@ def _constants(form: Form, reading: _Reading, shapes: Mapping[str, Expr]) -> dic
     for label, a in sorted(reading.signs.items()):
         scale = reading.matched.scale if reading.matched is not None and label == other else 1
         left = shapes[label].subs(Z, 0) - a * scale * at_0
-        constants[label] = str(form.constants[label] + sympy.simplify(left))
+        constants[label] = str(form.constants[label] + (0 if identically_zero(left) else sympy.cancel(left)))
     return constants
 
 
