@@ -34,7 +34,9 @@ docs: $(READY)
 	@echo "docs/_build/html/index.html"
 
 bench: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --group bench
 	$(BIN)/python tests/benchmarks/command_line.py
+	$(BIN)/python tests/benchmarks/checker.py --markdown docs/benchmarks.inc
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
