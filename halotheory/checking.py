@@ -400,7 +400,8 @@ class _Judge:
     def _over_cases(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr]) -> Finding:
         """Return the finding over all cases: refuted in one, proved in all, or open."""
         found = [self._in_case(examine, v, free, case) for case in self.form.cases]
-        for status in (Status.REFUTED, Status.UNDECIDED):
+        telling = (Status.PROVED,) if examine is non_constant else (Status.REFUTED, Status.UNDECIDED)
+        for status in telling:  # one case in which v varies is enough
             for finding in found:
                 if finding.status is status:
                     return finding

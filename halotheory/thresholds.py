@@ -74,11 +74,8 @@ def pattern(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: 
 
 def _solved(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: Deadline) -> Pattern | None:
     """Return the pattern of a product of factors that can each be solved for z."""
-    content, factors = (
-        sympy.factor_list(difference) if difference.is_polynomial(z) else (sympy.S.One, [(difference, 1)])
-    )
     patterns: list[tuple[Place | None, int, int]] = []  # place, sign right of it, multiplicity
-    for factor, multiplicity in [(content, 1), *factors]:
+    for factor, multiplicity in _factors(difference, z):
         found = _solved_factor(factor, z, under, deadline)
         if found is None:
             return None
