@@ -216,7 +216,8 @@ class _Search:
     def _touch(self, box: _Box) -> None:
         """Settle a box too narrow to split: the function may be zero at a simple number inside."""
         place = _rational(simplest(box.low, box.high))
-        if self.strictly or self._sign_at(place) not in (0, 1) or not self._clear(place, [-1, 1]):
+        sides = [side for side, end in ((-1, self.range[0]), (1, self.range[1])) if place != end]
+        if self.strictly or self._sign_at(place) not in (0, 1) or not self._clear(place, sides):
             self.reason = f"open near {self.z} = {float(box.middle):.12g}"
 
     def _clear(self, at: Rational, sides: Sequence[int]) -> bool:

@@ -83,9 +83,19 @@ def ball(value: Value) -> arb:
     return arb(value) if isinstance(value, fmpq) else value
 
 
-def even_power(x: arb, exponent: int) -> arb:
-    """Return a power with an even exponent, whose ball holds no negative number."""
-    return (x**exponent).nonnegative_part()
+def whole_power(x: Any, exponent: int) -> Any:
+    """Return a positive whole power of a ball or a series of balls; flint's own is nan where a ball holds 0."""
+    result = None
+    while exponent:
+        if exponent % 2:
+            result = x if result is None else result * x
+        x = _squared(x)
+        exponent //= 2
+    return result
+
+
+def _squared(x: Any) -> Any:
+    return (x * x).nonnegative_part() if isinstance(x, arb) else x * x
 
 
 class _Evaluation:
@@ -198,7 +208,8 @@ def _whole_power(base: Value, exponent: int) -> Value:
         raise UncoveredError("division by what may be zero")
     if isinstance(base, fmpq) and abs(exponent) <= _LARGEST_EXACT_POWER:
         return base**exponent
-    return _finite(ball(base) ** exponent)
+    power = whole_power(ball(base), abs(exponent)) if exponent else arb(1)
+    return _finite(power if exponent >= 0 else 1 / power)
 
 
 def _finite(x: arb) -> arb:

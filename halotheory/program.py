@@ -8,7 +8,7 @@ import sympy
 from flint import arb, arb_series
 from sympy import Expr, Symbol
 
-from halotheory.enclose import UncoveredError, ball, even_power, value_at
+from halotheory.enclose import UncoveredError, ball, value_at, whole_power
 from halotheory.spans import Span
 
 Instruction = tuple[Callable[[Sequence[Any]], Any], tuple[int, ...]]
@@ -111,7 +111,7 @@ class Program:
             return self._placed(
                 expression, _first, (self._compiled(sympy.exp(exponent * sympy.log(base), evaluate=False)),)
             )
-        return self._placed(expression, _whole_power(int(exponent)), (self._compiled(base),))
+        return self._placed(expression, _power_of(int(exponent)), (self._compiled(base),))
 
     def _placed(self, expression: Expr, compute: Callable[[Sequence[Any]], Any], parts: tuple[int, ...]) -> int:
         self._code.append((compute, parts))
@@ -141,11 +141,10 @@ def _product(values: Sequence[Any]) -> Any:
     return total
 
 
-def _whole_power(exponent: int) -> Callable[[Sequence[Any]], Any]:
+def _power_of(exponent: int) -> Callable[[Sequence[Any]], Any]:
     def power(values: Sequence[Any]) -> Any:
         base = values[0]
-        size = abs(exponent)
-        result = even_power(base, size) if size % 2 == 0 and isinstance(base, arb) else base**size
+        result = base ** abs(exponent) if isinstance(base, Span) else whole_power(base, abs(exponent))
         return result if exponent > 0 else 1 / result
 
     return power

@@ -5,6 +5,8 @@ from typing import Any
 
 from flint import arb
 
+from halotheory.enclose import whole_power
+
 
 @dataclass(frozen=True)
 class Span:
@@ -43,7 +45,7 @@ class Span:
         return Span((other / self.high).lower(), (other / self.low).upper())
 
     def __pow__(self, exponent: int) -> "Span":
-        ends = (self.low**exponent, self.high**exponent)
+        ends = (whole_power(self.low, exponent), whole_power(self.high, exponent))
         if exponent % 2 or self.low >= 0:
             return Span(ends[0].lower(), ends[1].upper())
         high = ends[0].upper().max(ends[1].upper()).upper()

@@ -5,9 +5,10 @@ that may depend on w but lies in a known ball for every w >= M. Small terms are 
 decreases beyond M, so that its value at M bounds it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from typing import Any
 
 import flint
@@ -15,9 +16,10 @@ import sympy
 from flint import arb, fmpq
 from sympy import Expr, Rational, Symbol
 
-from halotheory.enclose import UncoveredError, Value, ball, sign_of, value_at
+from halotheory.enclose import UncoveredError, Value, ball, sign_of, value_at, whole_power
 
 _STARTS = [4**k for k in range(1, 16)]
+_STARTS_BESIDE = [4**k for k in (2, 5, 9, 15, 30)]
 _BITS = 160
 _MOST_TERMS, _ORDER, _HIGHEST = 8, 3, 4
 _STEEP = 200  # of the exponential that bounds what vanishes faster
@@ -63,7 +65,7 @@ def sign_near(expression: Expr, z: Symbol, end: End) -> tuple[int, int] | None:
         end: what it approaches.
     """
     with flint.ctx.workprec(_BITS):
-        for start in _STARTS:
+        for start in _STARTS if end.at is None else _STARTS_BESIDE:
             try:
                 found = _Tail(start, z, end).sign(expression)
             except (_NotYetError, UncoveredError):
@@ -109,12 +111,20 @@ class _Tail:
         germ = self._germ(expression)
         if not germ.terms:
             return 0
-        scale = next(iter(germ.terms))
-        total = arb(0)
-        for key, coefficient in germ.terms.items():
-            total += ball(coefficient) * (arb(1) if key == scale else self._up_to(_subtract(key, scale)))
-        found = sign_of(total)
-        return found or None
+        return self._definite(list(germ.terms.items()))
+
+    def _definite(self, terms: list[tuple[Scale, Value]]) -> int | None:
+        """Return the sign of a sum of terms: that of the first if it outweighs the others, or all agree with it."""
+        scale, lead = terms[0]
+        try:
+            rest = sum((ball(c) * self._up_to(_subtract(key, scale)) for key, c in terms[1:]), arb(0))
+            found = sign_of(ball(lead) + rest)
+        except _NotYetError:
+            found = None
+        if found:
+            return found
+        side = sign_of(lead)
+        return side if side and len(terms) > 1 and self._definite(terms[1:]) == side else None
 
     def _germ(self, expression: Expr) -> _Germ:
         if expression not in self._known:
@@ -149,12 +159,8 @@ class _Tail:
         }
 
     def _product(self, one: _Germ, other: _Germ) -> _Germ:
-        terms: dict[Scale, Value] = {}
-        for scale, c in one.terms.items():
-            for key, d in other.terms.items():
-                joint = _add(scale, key)
-                terms[joint] = _plus(terms[joint], _times(c, d)) if joint in terms else _times(c, d)
-        return self._folded(_Germ(terms))
+        pairs = product(one.terms.items(), other.terms.items())
+        return self._folded(_collected((_add(scale, key), _times(c, d)) for (scale, c), (key, d) in pairs))
 
     def _folded(self, germ: _Germ) -> _Germ:
         """Return the same function with fewer terms: the smallest are counted into the last that is kept."""
@@ -233,7 +239,7 @@ class _Tail:
             raise _NotYetError
         terms = {_scale(power=degree): rate for degree, rate in zip(range(_HIGHEST, 0, -1), rates, strict=True)}
         terms |= {_scale(logs=1): power, _UNIT: fmpq(0) if c == 1 else ball(c).log()}
-        remainder = arb((-1) ** (_ORDER + 1)) / _ORDER / (1 + width) ** _ORDER
+        remainder = arb((-1) ** (_ORDER + 1)) / _ORDER / whole_power(1 + width, _ORDER)
         near_one = self._series(r, lambda k: fmpq((-1) ** (k + 1), k) if k else fmpq(0), remainder)
         return _sum([_Germ(terms), near_one])
 
@@ -280,7 +286,7 @@ class _Tail:
                 raise _NotYetError
             return _sum([_Germ({_UNIT: ball(c).atan()}), step])
         width = self._small(germ)
-        bend = (-1 / (3 * (1 + arb(0).union(abs(width) ** 2)))).union(arb(-1) / 3)
+        bend = (-1 / (3 * (1 + arb(0).union(whole_power(width, 2))))).union(arb(-1) / 3)
         cube = reduce(self._product, [germ] * 3)
         return self._folded(_sum([germ, cube.scaled(bend)]))
 
@@ -292,16 +298,16 @@ class _Tail:
             size = germ.scaled(fmpq(side))
             decay = self._germ(sympy.exp(-sympy.expand(argument**2)))  # exactly: z/sqrt(2) has a rational square
             inverse = self._power(size, Rational(-1))
-            shrunk = 1 - arb(0).union(abs(self._small(inverse)) ** 2 / 2)
+            shrunk = 1 - arb(0).union(whole_power(self._small(inverse), 2) / 2)
             rest = self._product(decay, inverse).scaled(shrunk * slope / 2 * -side)
             return self._folded(_sum([_Germ({_UNIT: fmpq(side)}), rest]))
         if scale == _UNIT:
             rest = _Germ({key: d for key, d in germ.terms.items() if key != scale})
             between = ball(c) + self._small(rest)
-            return _sum([_Germ({_UNIT: ball(c).erf()}), rest.scaled(slope * (-(between**2)).exp())])
+            return _sum([_Germ({_UNIT: ball(c).erf()}), rest.scaled(slope * (-whole_power(between, 2)).exp())])
         width = abs(self._small(germ))
         cube = reduce(self._product, [germ] * 3)
-        bend = -slope / 3 * (-(width**2)).exp().union(arb(1))
+        bend = -slope / 3 * (-whole_power(width, 2)).exp().union(arb(1))
         return self._folded(_sum([germ.scaled(slope), cube.scaled(bend)]))
 
     def _tanh(self, germ: _Germ) -> _Germ:
@@ -312,11 +318,19 @@ class _Tail:
 
 
 def _sum(germs: list[_Germ]) -> _Germ:
-    terms: dict[Scale, Value] = {}
-    for germ in germs:
-        for scale, c in germ.terms.items():
-            terms[scale] = _plus(terms[scale], c) if scale in terms else c
-    return _Germ(terms)
+    return _collected(term for germ in germs for term in germ.terms.items())
+
+
+def _collected(terms: Iterable[tuple[Scale, Value]]) -> _Germ:
+    """Return the sum of terms; exact coefficients are added first, so that what cancels leaves small balls intact."""
+    exact: dict[Scale, fmpq] = {}
+    balls: dict[Scale, arb] = {}
+    for scale, c in terms:
+        if isinstance(c, fmpq):
+            exact[scale] = exact.get(scale, fmpq(0)) + c
+        else:
+            balls[scale] = balls[scale] + c if scale in balls else c
+    return _Germ(exact | {scale: c + exact[scale] if exact.get(scale) else c for scale, c in balls.items()})
 
 
 def _scale(*, power: int = 0, logs: int = 0) -> Scale:
@@ -344,7 +358,8 @@ def _inverse(value: Value) -> Value:
 
 
 def _whole_power(value: Value, exponent: int) -> Value:
-    return value**exponent
+    power = whole_power(value, abs(exponent)) if exponent else fmpq(1)
+    return power if exponent >= 0 else 1 / power
 
 
 def _is_zero(value: Value) -> bool:
