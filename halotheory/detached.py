@@ -8,13 +8,14 @@ import sympy
 from sympy import Dummy, Expr, Symbol
 
 from halotheory.deadline import Deadline
+from halotheory.direction import cases
 from halotheory.enclose import sign
 from halotheory.findings import Status
 from halotheory.nonnegative import nonnegative
 from halotheory.operations import detach
 from halotheory.outputs import by_value
 
-_SECONDS = 5.0
+_SECONDS = 2.0
 _PLACES = (0, 1, -1, 5, -5, 40, -40)
 _MOST_MOVED = 3
 
@@ -89,5 +90,13 @@ def _constant(term: Expr, moving: frozenset[Symbol]) -> bool:
 def _symbol(part: Expr, number: int) -> Symbol:
     name = f"detached_{number}" if number else "detached"
     value = by_value(part)
-    positive = value.is_positive or (nonnegative(value, [], Deadline(_SECONDS), strictly=True).status is Status.PROVED)
-    return Symbol(name, positive=True) if positive else Symbol(name, real=True)
+    return Symbol(name, positive=True) if value.is_positive or _is_positive(value) else Symbol(name, real=True)
+
+
+def _is_positive(value: Expr) -> bool:
+    """Return whether a value is proved positive, whatever its conditions select."""
+    deadline = Deadline(_SECONDS)
+    found = list(cases(value))
+    return bool(found) and all(
+        nonnegative(smooth, where, deadline, strictly=True).status is Status.PROVED for smooth, where in found
+    )

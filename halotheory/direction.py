@@ -80,13 +80,19 @@ def independent_of(function: Expr, symbol: Symbol) -> bool:
 
 def branches(function: Expr) -> Iterator[Expr]:
     """Yield the smooth functions that its conditions select, whatever these say; nothing where they are too many."""
+    return (smooth for smooth, _ in cases(function))
+
+
+def cases(function: Expr) -> Iterator[tuple[Expr, list[Relational]]]:
+    """Yield the smooth functions that its conditions select, each with what the conditions then say."""
     conditions = _conditions(function)
     if len(conditions) > _MOST_CONDITIONS:
         return
     for truths in product((sympy.true, sympy.false), repeat=len(conditions)):
-        smooth = function.xreplace(dict(zip(conditions, truths, strict=True)))
+        told = dict(zip(conditions, truths, strict=True))
+        smooth = function.xreplace(told)
         if smooth is not sympy.nan:
-            yield smooth
+            yield smooth, [one if truth == sympy.true else one.negated for one, truth in told.items()]
 
 
 def _conditions(function: Expr) -> list[Relational]:

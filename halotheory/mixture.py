@@ -15,6 +15,7 @@ from halotheory.enclose import sign
 from halotheory.findings import Status
 from halotheory.nonnegative import identically_zero, nonnegative
 from halotheory.shape import Z
+from halotheory.unknowns import OutsideError, Unknowns, reduced
 
 HALF = Rational(1, 2)
 
@@ -62,14 +63,33 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
         return False
     if _outgrows(slopes[0], slopes[1], deadline):
         return True
-    ratio = sympy.simplify(sympy.together(slopes[0]) / sympy.together(slopes[1]))
-    if Z not in ratio.free_symbols or not ratio.is_polynomial(Z):
+    if not _is_odd_polynomial(slopes[0], slopes[1]):
         return False
     constant, odd_slope = sympy.factor_terms(sympy.together(slopes[1])).as_independent(Z, as_Add=False)
     if not constant.free_symbols and sign(constant) not in (1, -1):
         return False
     odd_slope = odd_slope if not constant.free_symbols else slopes[1]
     return any(nonnegative(side * odd_slope, [], deadline, strictly=True).status is Status.PROVED for side in (1, -1))
+
+
+def _is_odd_polynomial(even_slope: Expr, odd_slope: Expr) -> bool:
+    """Return whether even' / odd' cancels to a polynomial in z with a leading coefficient that cannot vanish."""
+    unknowns = Unknowns([even_slope, odd_slope])
+    try:
+        one, other = (unknowns.quotient(slope) for slope in (even_slope, odd_slope))
+    except OutsideError:
+        return False
+    if other.top == 0:
+        return False
+    ratio = reduced(one.top * other.bottom, one.bottom * other.top)
+    place = next((i for i, unknown in enumerate(unknowns.all) if unknown.meaning == Z), None)
+    strange = [i for i, unknown in enumerate(unknowns.all) if unknown.kind not in {"symbol", "constant"}]
+    used = [max(int(n), int(m)) for n, m in zip(ratio.top.degrees(), ratio.bottom.degrees(), strict=True)]
+    if place is None or any(used[i] for i in strange) or int(ratio.bottom.degrees()[place]):
+        return False
+    degree = int(ratio.top.degrees()[place])
+    leading = [powers for powers, _ in ratio.top.terms() if int(powers[place]) == degree]
+    return degree > 0 and len(leading) == 1
 
 
 def _outgrows(even_slope: Expr, odd_slope: Expr, deadline: Deadline) -> bool:
