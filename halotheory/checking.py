@@ -24,6 +24,7 @@ from halotheory.operations import detach, exact
 from halotheory.outputs import by_value
 from halotheory.pieces import tidy
 from halotheory.refute import no_reference_point, reference_outside_ratio, simple_value
+from halotheory.region import region
 from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
 from halotheory.token_level import excluded, sequence_examples, token_forms
 from halotheory.trace import Traced, trace
@@ -34,6 +35,7 @@ DEFAULT_TIMEOUT = 60.0
 _SHARE, _SMALL_SHARE = 0.4, 0.1  # of the time left, for each form; less where a factor may be detached
 _MIXTURE_SECONDS = 15.0
 _TIDY_SECONDS = 1.0
+_REGION_SECONDS = 3.0
 _GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
@@ -316,12 +318,50 @@ def _decide_form(form: Form, traced: Traced, values: Mapping[Symbol, Expr], dead
         return general, _every(values, traced)
     if outcome.word == "undecided":
         return outcome, _as_set(values)
+    if len(values) == 1 and not _mixes(outcome):
+        return outcome, _around(judged, outcome)
     outcome, fixed = _freed(judged, outcome)
     free = [symbol for symbol in values if symbol not in fixed]
     holds = f"{_every(free, traced)} with {_as_set(fixed)}" if free and fixed else _as_set(values)
     if general.word == "halo":
         holds += f"; with {', '.join(general.relaxations)} for {_every(values, traced)}"
     return outcome, holds
+
+
+def _mixes(outcome: _Outcome) -> bool:
+    return "label_mixture" in outcome.relaxations
+
+
+def _around(judged: "_Judge", outcome: _Outcome) -> str:
+    """Return for which values of the only hyperparameter the outcome holds."""
+    ((symbol, value),) = judged.values.items()
+    limited = replace(judged, deadline=Deadline(min(_REGION_SECONDS, judged.deadline.left())))
+
+    def same(other: Expr) -> bool | None:
+        found = replace(limited, values={symbol: other}).at({symbol: other})
+        return (
+            None
+            if found.word == "undecided"
+            else (found.word, found.relaxations)
+            == (
+                outcome.word,
+                outcome.relaxations,
+            )
+        )
+
+    def proved(relations: Sequence[Relational]) -> bool:
+        found = _generally(replace(limited, domains=[*limited.domains, *relations]), {})
+        return (found.word, found.relaxations) == (outcome.word, outcome.relaxations)
+
+    try:
+        with time_limit(_REGION_SECONDS):
+            words = region(symbol, value, same, proved, limited.deadline)
+    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
+        if limited.deadline.left() > 0:
+            raise
+        words = None
+    as_set = _as_set(judged.values)
+    return as_set if words is None else f"{as_set}; {words}" if words.startswith("another") else words
 
 
 def _generally(judged: "_Judge", fixed: Mapping[Symbol, Expr]) -> _Outcome:
