@@ -21,11 +21,11 @@ class Side:
     """One end of the region.
 
     Attributes:
-        bound: a simple value up to which the verdict is proved; None where it is not.
+        bound: a simple value up to which the verdict was found.
         differs_at: a value beyond at which the verdict is another.
     """
 
-    bound: Rational | None
+    bound: Rational
     differs_at: Rational
 
 
@@ -45,29 +45,22 @@ def region(
         proved: asked whether the verdict is proved wherever some relations hold, the other hyperparameters as set.
         deadline: after which no further values are tried.
     """
-    sides = [_side(symbol, value, same, proved, deadline, up=up) for up in (False, True)]
-    found = [side for side in sides if side is not None]
+    below, above = (_side(symbol, value, same, deadline, up=up) for up in (False, True))
+    found = [side for side in (below, above) if side is not None]
     if not found:
         return None
+    relations = [GreaterThan(symbol, below.bound)] if below is not None else []
+    relations += [LessThan(symbol, above.bound)] if above is not None else []
     differs = "another verdict at " + ", ".join(f"{symbol} = {side.differs_at}" for side in found)
-    below, above = (side.bound if side is not None else None for side in sides)
-    if below is not None and above is None:
-        return f"{symbol} >= {below} ({differs})"
-    if above is not None and below is None:
-        return f"{symbol} <= {above} ({differs})"
-    between = [GreaterThan(symbol, below), LessThan(symbol, above)] if below is not None and above is not None else []
-    return f"{below} <= {symbol} <= {above} ({differs})" if between and proved(between) else differs
+    if not proved(relations):
+        return differs
+    low = f"{below.bound} <= " if below is not None else ""
+    high = f" <= {above.bound}" if above is not None else ""
+    inside = f"{low}{symbol}{high}" if above is not None else f"{symbol} >= {relations[0].rhs}"
+    return f"{inside} ({differs})"
 
 
-def _side(
-    symbol: Symbol,
-    value: Rational,
-    same: Same,
-    proved: Callable[[Sequence[Relational]], bool],
-    deadline: Deadline,
-    *,
-    up: bool,
-) -> Side | None:
+def _side(symbol: Symbol, value: Rational, same: Same, deadline: Deadline, *, up: bool) -> Side | None:
     inside, outside = value, None
     for factor in _FACTORS:
         tried = value * factor if up else value / factor
@@ -89,8 +82,7 @@ def _side(
     bound = _simplest(inside, outside)
     if same(bound) is not True:
         bound = inside
-    relation = LessThan(symbol, bound) if up else GreaterThan(symbol, bound)
-    return Side(bound=bound if proved([relation]) else None, differs_at=_beyond(bound, outside, same))
+    return Side(bound=bound, differs_at=_beyond(bound, outside, same))
 
 
 def _beyond(bound: Rational, outside: Rational, same: Same) -> Rational:
