@@ -98,8 +98,10 @@ def _examined(
         return _refuted(condition, quick.witness)
     tried = ["fails as set, but a counterexample for every value was not found"]
     if quick.points is None:
-        decisions, method = _proofs(condition, rescaled(v, settings, where), deadline, where)
+        stretched = rescaled(v, settings, where)
+        decisions, method = _proofs(condition, stretched, deadline, where)
         if all(decision.status is Status.PROVED for decision in decisions):
+            method = method if stretched == v else f"{method} for {stretched}, which is v stretched"
             return _proved(condition.name, condition.statement, method, decisions)
         tried = [decision.method for decision in decisions if decision.status is not Status.PROVED]
     points = [*falsify.simple_points(), *_places(condition, v, settings, deadline, where)]
