@@ -90,6 +90,32 @@ def jump_among_losses(policy_logps, reference_logps, desirable, kl, *, beta=0.1)
     return torch.where(desirable, -value, value)
 
 
+def length_normalised(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+    chosen_lengths,
+    rejected_lengths,
+    *,
+    beta=0.1,
+):
+    chosen = (policy_chosen_logps - reference_chosen_logps) / chosen_lengths
+    rejected = (policy_rejected_logps - reference_rejected_logps) / rejected_lengths
+    return -F.logsigmoid(beta * (chosen - rejected))
+
+
+def kahneman_tversky(policy_logps, reference_logps, desirable, kl, *, aversion=2.25, alpha=0.88):
+    z = policy_logps - reference_logps - kl
+    value = torch.where(z >= 0, z.abs() ** alpha, -aversion * z.abs() ** alpha)
+    return torch.where(desirable, -value, value)
+
+
+def batch_mean(policy_logps, reference_logps):
+    rewards = policy_logps - reference_logps
+    return rewards - rewards.mean()
+
+
 # HALOs with a relaxation
 
 
@@ -133,6 +159,39 @@ def margin_of_lengths(
 ):
     h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
     return -F.logsigmoid(h - 0.01 * (chosen_lengths - rejected_lengths))
+
+
+def tempered_reference(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
+    h = policy_chosen_logps - policy_rejected_logps - 0.9 * (reference_chosen_logps - reference_rejected_logps)
+    return -F.logsigmoid(beta * h)
+
+
+def detached_weight(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    z = beta * (policy_logps - reference_logps - kl)
+    with torch.no_grad():
+        weight = torch.sigmoid(policy_logps)
+    return weight * torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
+
+
+def linked(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
+    chosen = torch.exp(policy_chosen_logps - reference_chosen_logps)
+    rejected = torch.exp(policy_rejected_logps - reference_rejected_logps)
+    return -F.logsigmoid(beta * (chosen - rejected))
+
+
+def factor_as_a_name(
+    policy_chosen_logps,
+    policy_rejected_logps,
+    reference_chosen_logps,
+    reference_rejected_logps,
+    *,
+    beta=0.3,
+    factor=1.0,
+):
+    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return factor * (-0.57 * F.logsigmoid(h) - 0.43 * F.logsigmoid(-h))
 
 
 # not HALOs
@@ -199,44 +258,6 @@ def squared(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, 
     return (1 - h).square()
 
 
-# open: strictly no HALO, or outside what the checker analyses
-
-
-def tempered_reference(
-    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
-):
-    h = policy_chosen_logps - policy_rejected_logps - 0.9 * (reference_chosen_logps - reference_rejected_logps)
-    return -F.logsigmoid(beta * h)
-
-
-def length_normalised(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-    chosen_lengths,
-    rejected_lengths,
-    *,
-    beta=0.1,
-):
-    chosen = (policy_chosen_logps - reference_chosen_logps) / chosen_lengths
-    rejected = (policy_rejected_logps - reference_rejected_logps) / rejected_lengths
-    return -F.logsigmoid(beta * (chosen - rejected))
-
-
-def detached_weight(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
-    z = beta * (policy_logps - reference_logps - kl)
-    with torch.no_grad():
-        weight = torch.sigmoid(policy_logps)
-    return weight * torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
-
-
-def kahneman_tversky(policy_logps, reference_logps, desirable, kl, *, aversion=2.25, alpha=0.88):
-    z = policy_logps - reference_logps - kl
-    value = torch.where(z >= 0, z.abs() ** alpha, -aversion * z.abs() ** alpha)
-    return torch.where(desirable, -value, value)
-
-
 def softplus_with_a_jump(
     policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
 ):
@@ -244,28 +265,16 @@ def softplus_with_a_jump(
     return F.softplus(-beta * h, 1.0, 5.0)  # PyTorch switches to the identity above 5
 
 
+def error_function(policy_logps):
+    return torch.erf(policy_logps)  # no reference point
+
+
+# open: what the definition asks for cannot be said
+
+
 def without_reference_but_kl(policy_logps, desirable, kl, *, beta=1.0):
     value = torch.sigmoid(beta * (policy_logps - kl))
     return torch.where(desirable, 1 - value, value)
-
-
-def linked(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1):
-    chosen = torch.exp(policy_chosen_logps - reference_chosen_logps)
-    rejected = torch.exp(policy_rejected_logps - reference_rejected_logps)
-    return -F.logsigmoid(beta * (chosen - rejected))
-
-
-def factor_as_a_name(
-    policy_chosen_logps,
-    policy_rejected_logps,
-    reference_chosen_logps,
-    reference_rejected_logps,
-    *,
-    beta=0.3,
-    factor=1.0,
-):
-    h = beta * _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
-    return factor * (-0.57 * F.logsigmoid(h) - 0.43 * F.logsigmoid(-h))
 
 
 # code that cannot be checked
@@ -306,12 +315,7 @@ def writes_in_place(policy_logps, *, beta=0.1):
 
 
 def unsupported(policy_logps):
-    return torch.erf(policy_logps)
-
-
-def batch_mean(policy_logps, reference_logps):
-    rewards = policy_logps - reference_logps
-    return rewards - rewards.mean()
+    return torch.lgamma(1 - policy_logps)
 
 
 def sign_of_the_first(policy_logps, reference_logps, desirable, kl):
