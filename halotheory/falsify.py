@@ -155,6 +155,7 @@ def _search(
     where: Sequence[Relational],
 ) -> Search:
     """Return a counterexample at the hyperparameters as set, and one for every value of them."""
+    patience = deadline.at_most(_SECONDS)
     values = _Values(v.subs(dict(settings)), z)
     set_where = [relation.subs(dict(settings)) for relation in where]
     failing: tuple[Expr, ...] | None = None
@@ -166,7 +167,7 @@ def _search(
             continue
         failing = failing or points
         tried += 1
-        general = _for_every_value(v, z, test, points, settings, deadline, where)
+        general = _for_every_value(v, z, test, points, settings, patience, where)
         if general is not None:
             return Search(points=points, witness=_witness(v, z, general))
     return Search(points=failing)
@@ -226,7 +227,7 @@ def _for_every_value(
         allowed = [place for place in elsewhere if _holds_at(conditions, place)]
         if any(sign(gap, place) != 1 for place in allowed):
             continue
-        if nonnegative(gap, conditions, deadline.at_most(_SECONDS), strictly=True).status is Status.PROVED:
+        if nonnegative(gap, conditions, deadline, strictly=True, thorough=False).status is Status.PROVED:
             return scaled
     return None
 

@@ -12,6 +12,7 @@ from sympy import Expr, Pow, Rational
 
 _MOST_UNKNOWNS = 48
 _LARGEST_POWER = 100
+_LARGEST_EXPANSION = 1000
 _LARGEST_FACTORED = 10**12
 _CONTEXT = fmpq_mpoly_ctx.get([f"u{i}" for i in range(_MOST_UNKNOWNS)], Ordering.lex)
 _GENERATORS = _CONTEXT.gens()
@@ -42,7 +43,13 @@ class Quotient:
         return reduced(self.top * other.top, self.bottom * other.bottom)
 
     def power(self, exponent: int) -> "Quotient":
-        """Return a whole power; a negative one of zero is not asked for."""
+        """Return a whole power; a negative one of zero is not asked for.
+
+        Raises:
+            OutsideError: the power has too many terms.
+        """
+        if abs(exponent) * max(len(self.top), len(self.bottom)) > _LARGEST_EXPANSION:
+            raise OutsideError(f"a power of {exponent}")
         if exponent >= 0:
             return Quotient(self.top**exponent, self.bottom**exponent)
         return reduced(self.bottom**-exponent, self.top**-exponent)
