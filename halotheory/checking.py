@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import sympy
 from sympy import Expr, Symbol
-from sympy.core.relational import Relational
+from sympy.core.relational import Relational, StrictLessThan
 from torch import Tensor
 
 from halotheory import mixture
@@ -313,7 +313,13 @@ def _decide_form(form: Form, traced: Traced, values: Mapping[Symbol, Expr], dead
     if general.word == "not_halo" and _mixture_is_excluded(judged, general):
         return general, _every(values, traced)
     if outcome.word == "not_halo":
-        return _unless_mixed(judged, outcome), _as_set(values)
+        outcome = _unless_mixed(judged, outcome)
+        mixed = _mixture_at_every_rate(judged) if _mixes(outcome) and form.either_output else None
+        if mixed is None:
+            return outcome, _as_set(values)
+        general, rate = mixed
+        texts = {rate: f"every 0 < {rate} < 1/2"} if rate.name not in traced.loss.domains else {}
+        return general, ", ".join(texts.get(symbol, _every([symbol], traced)) for symbol in values)
     if general.word == "halo" and (outcome.word == "undecided" or general.relaxations == outcome.relaxations):
         return general, _every(values, traced)
     if outcome.word == "undecided":
@@ -506,6 +512,22 @@ def _mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     if rates.refuted or mixture.never_monotone(even, odd, limited.deadline):
         return strictly
     return _unmixed(limited, strictly, {rate: {ONE_TERM: mixture.clean(even, odd, rate)} for rate in rates.candidates})
+
+
+def _mixture_at_every_rate(judged: _Judge) -> tuple[_Outcome, Symbol] | None:
+    """Return the outcome where one hyperparameter is the rate of flipped labels, for all rates below 1/2, and which."""
+    even, odd = mixture.parts(judged.form.shapes[ONE_TERM])
+    for rate, value in judged.values.items():
+        if not 0 < value < mixture.HALF:
+            continue
+        shape = sympy.cancel(sympy.together(odd / (1 - 2 * rate)))
+        clean = replace(judged.form, shapes={ONE_TERM: even + shape})
+        domains = [*judged.domains, StrictLessThan(rate, mixture.HALF)]
+        found = _generally(replace(judged, form=clean, domains=domains), {})
+        if found.word == "halo" and not found.relaxations:
+            note = f"the expectation, over labels flipped at rate {rate}, of a HALO with this v"
+            return replace(found, relaxations=["label_mixture"], notes=[note]), rate
+    return None
 
 
 def _labelled_mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 import sympy
-from sympy import Expr, Symbol
+from sympy import Expr, Piecewise, Symbol
+from sympy.core.relational import Relational
 
 from halotheory.direction import tidied
 from halotheory.enclose import sign
@@ -123,4 +124,17 @@ def _symbols(t: int) -> set[Symbol]:
 
 
 def _in_z(term: Expr, advantage: Symbol) -> Expr:
-    return term.subs(LOG_RATIO, sympy.log(Z / advantage))
+    """Return the term with the ratio written as z / A, which is positive; log(z/A) <= c becomes z/A <= exp(c)."""
+    conditions = {atom for part in term.atoms(Piecewise) for atom in part.atoms(Relational)}
+    plain = {condition: _without_logarithm(condition, Z / advantage) for condition in conditions}
+    return term.xreplace(plain).subs(LOG_RATIO, sympy.log(Z / advantage))
+
+
+def _without_logarithm(condition: Relational, ratio: Expr) -> Expr:
+    difference = sympy.expand(condition.lhs - condition.rhs)
+    slope = difference.coeff(LOG_RATIO)
+    rest = difference - slope * LOG_RATIO
+    if LOG_RATIO in rest.free_symbols or not slope.is_Rational or slope == 0:
+        return condition
+    func = condition.func if slope > 0 else condition.reversed.func
+    return func(ratio, sympy.exp(-rest / slope))
