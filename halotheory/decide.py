@@ -12,7 +12,7 @@ from halotheory.branch import Interval, course
 from halotheory.deadline import Deadline
 from halotheory.enclose import UncoveredError, ball, sign, value_at
 from halotheory.findings import Status
-from halotheory.nonnegative import Answer, nonnegative
+from halotheory.nonnegative import Answer, identically_zero, nonnegative
 
 _QUICK, _PATIENT = 0.5, 6.0  # seconds
 _OUTWARD = Rational(1, 2**80)
@@ -73,7 +73,7 @@ def _of(answer: Answer) -> Decision:
 
 
 def _of_number(expression: Expr, *, strictly: bool) -> Decision:
-    found = sign(expression)
+    found = 0 if identically_zero(expression) else sign(expression)
     if found is None:
         return Decision(status=Status.UNDECIDED, method=f"the sign of {expression} is open", hint={})
     holds = found > 0 or (found == 0 and not strictly)

@@ -30,12 +30,14 @@ class Piece:
         where: conditions on z and the symbols.
         low: where the piece begins; None for minus infinity.
         high: where it ends; None for infinity.
+        needs: what must be at least 0 on the piece for the conditions to be real.
     """
 
     expression: Expr
     where: Sequence[Relational]
     low: Expr | None
     high: Expr | None
+    needs: Sequence[Expr] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +181,11 @@ class _Walk:
                 where.append(sympy.StrictGreaterThan(self.z, low.at, evaluate=False))
             if high is not None:
                 where.append(sympy.StrictLessThan(self.z, high.at, evaluate=False))
+            expression, needs = self._selected(2 * rank)
             found.append(
                 Piece(
-                    expression=self._selected(2 * rank),
+                    expression=expression,
+                    needs=needs,
                     where=where,
                     low=None if low is None else low.at,
                     high=None if high is None else high.at,
@@ -197,7 +201,7 @@ class _Walk:
             if any(relation == sympy.false for relation in here):
                 continue  # outside of where the function is looked at
             fixed = [relation for relation in here if isinstance(relation, Relational)]
-            left, middle, right = (self._selected(rank) for rank in (2 * index, 2 * index + 1, 2 * index + 2))
+            left, middle, right = (self._selected(rank)[0] for rank in (2 * index, 2 * index + 1, 2 * index + 2))
             where = [*fixed, *self.ordering.where, *self._known(place, None)]
             found.append(Seam(at=place.at, left=left, middle=middle, right=right, where=where, between=place.between))
         return found
@@ -212,26 +216,34 @@ class _Walk:
     def _known(*places: Place | None) -> list[Relational]:
         return [relation for place in places if place is not None for relation in place.where]
 
-    def _selected(self, rank: int) -> Expr:
-        """Return the smooth expression of a rank: even ones lie between places, odd ones at a place."""
+    def _selected(self, rank: int) -> tuple[Expr, list[Expr]]:
+        """Return the smooth expression of a rank, and what must be at least 0 there.
+
+        Even ranks lie between places, odd ones at a place.
+        """
         sides = {
             place.at: (rank > 2 * i + 1) - (rank < 2 * i + 1)
             for i, group in enumerate(self.ordering.groups)
             for place in group
         }
         expression = self.function
+        needs: list[Expr] = []
         while expression.has(Piecewise):
             smooth = [relation for relation in _relations(expression) if not relation.has(Piecewise)]
-            truths = {relation: self._truth(relation, sides) for relation in smooth}
-            expression = expression.xreplace(truths)
-        return expression
+            plain = [relation for relation in smooth if not self._pattern(relation).needs]
+            chosen = plain or smooth  # the others are consulted only where the plain ones leave them
+            needs += [need for relation in chosen for need in self._pattern(relation).needs]
+            expression = expression.xreplace({relation: self._truth(relation, sides) for relation in chosen})
+        return expression, list(dict.fromkeys(needs))
 
     def _truth(self, relation: Relational, sides: Mapping[Expr, int]) -> sympy.Basic:
-        difference = _difference(relation)
-        found = self.patterns.get(difference)
+        return sympy.sympify(relation.func(sympy.Integer(self._pattern(relation).sign(sides)), 0))
+
+    def _pattern(self, relation: Relational) -> Pattern:
+        found = self.patterns.get(_difference(relation))
         if found is None:
             raise UnsolvedError(f"the condition {relation}")
-        return sympy.sympify(relation.func(sympy.Integer(found.sign(sides)), 0))
+        return found
 
 
 def _possible(where: Sequence[Relational], deadline: Deadline) -> bool:

@@ -329,6 +329,7 @@ def _domain(pieces: Sequence[Piece]) -> list[_Goal]:
         logarithms = [part.args[0] for part in piece.expression.atoms(sympy.log)]
         inner = dict.fromkeys(sorted([*powers, *logarithms], key=str))
         goals += [_Goal(expression=part, where=piece.where, strictly=True) for part in inner if not part.is_Rational]
+        goals += [_Goal(expression=part, where=piece.where) for part in piece.needs]
     return goals
 
 

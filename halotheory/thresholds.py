@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -46,10 +46,12 @@ class Pattern:
     Attributes:
         places: where the sign may change.
         sign: from the side of z at each place (-1 left of it, 0 at it, 1 right of it) to the sign there.
+        needs: what must be at least 0 wherever the sign is asked for: bases of broken powers.
     """
 
     places: Sequence[Place]
     sign: Callable[[Mapping[Expr, int]], int]
+    needs: tuple[Expr, ...] = ()
 
 
 def pattern(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: Deadline) -> Pattern:
@@ -66,10 +68,15 @@ def pattern(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: 
     """
     solved = _solved(difference, z, under, deadline)
     if solved is not None:
-        return solved
+        return replace(solved, needs=tuple(_broken_bases(difference, z)))
     if difference.free_symbols != {z}:
         raise UnsolvedError(f"the condition {difference} > 0")
     return _isolated(difference, z, deadline)
+
+
+def _broken_bases(difference: Expr, z: Symbol) -> list[Expr]:
+    powers = [part for part in difference.atoms(sympy.Pow) if part.base.has(z) and not part.exp.is_Integer]
+    return sorted({part.base for part in powers}, key=str)
 
 
 def _solved(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: Deadline) -> Pattern | None:
@@ -168,9 +175,14 @@ def _root_taken(
 ) -> tuple[Expr, Expr, int] | None:
     """Return the sides with the power undone, where both are positive."""
     side = None if exponent.has(z) else known(exponent)
-    if side in (0, None) or known(base) != 1 or known(right) != 1:
+    if side in (0, None) or (exponent.is_Integer and known(base) != 1):  # a broken power needs a base >= 0
         return None
-    return base, right ** (1 / exponent), side
+    floor = known(right)
+    if floor == 1:
+        return base, right ** (1 / exponent), side
+    if floor is None:
+        return None
+    return (base, right, 1) if floor == 0 and side == 1 else (sympy.S.One, sympy.S.Zero, 1)
 
 
 def _moved(left: Expr, right: Expr, z: Symbol, known: Callable[[Expr], int | None]) -> tuple[Expr, Expr, int] | None:

@@ -179,6 +179,8 @@ class Unknowns:
         return reduce(Quotient.times, [self._unit_exponential(key, share) for key, share in _shares(exponent)], ONE)
 
     def _unit_exponential(self, key: Expr, share: Rational) -> Quotient:
+        if isinstance(key, sympy.log) and key.args[0].is_Rational and key.args[0].is_positive:
+            return self._power(key.args[0], share)  # what tanh(log(2)) comes to
         unit = self._unit(sympy.S.One, key, share)
         name = ("exp", unit * key)
         if name not in self._known:
@@ -190,6 +192,8 @@ class Unknowns:
     def _broken_power(self, base: Expr, exponent: Rational) -> Quotient:
         if exponent.is_Integer:
             return self.quotient(base).power(int(exponent))
+        if not base.is_Symbol:
+            self._degrees.setdefault(base, int(exponent.q))
         whole = exponent * self._degrees.get(base, 1)
         if not whole.is_Integer:
             raise OutsideError(f"'{base}**{exponent}'")
