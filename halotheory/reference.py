@@ -122,8 +122,9 @@ def _normalisers(own: Expr, y: Output, among: Sequence[Output]) -> Iterator[Norm
     if lengths:
         yield lambda output: 1 / output.length
         yield lambda output: output.length
-    if lengths == {y.length}:
-        yield lambda output: own.xreplace({y.length: output.length})
+    size = own if own.is_positive else -own
+    if lengths == {y.length} and size.is_positive:  # l > 0: with l < 0, v would be judged on the losses
+        yield lambda output: size.xreplace({y.length: output.length})
 
 
 def _named(z: Direction, y: Output, among: Sequence[Output]) -> str:
