@@ -16,7 +16,7 @@ from halotheory.deadline import Deadline, time_limit
 from halotheory.estimated import same
 from halotheory.explain import explained
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
-from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, reference_free
+from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, held_variants, reference_free
 from halotheory.matching import Match, match
 from halotheory.nonnegative import identically_zero
 from halotheory.numerics import numeric_warnings
@@ -176,7 +176,10 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
         tried.append((form, outcome, holds_for))
     terms = terms or sequence_examples(traced)
     plain = [replace(example, term=by_value(example.term)) for example in terms]
-    return _none_is_a_halo(traced, tried, plain, values) if tried else _no_form(traced, plain, values)
+    if tried:
+        return _none_is_a_halo(traced, tried, plain, values)
+    held = [variant.terms for variant in held_variants(terms, kl=traced.loss.needs_kl)]
+    return _no_form(traced, plain, held, values)
 
 
 def _detaches(traced: Traced) -> bool:
@@ -255,8 +258,10 @@ def _why_not(form: Form, outcome: _Outcome) -> list[str]:
     return [f"nor with {named}: {finding.name} refuted ({_shown(finding)})" for finding in guilty[:1]] if named else []
 
 
-def _no_form(traced: Traced, terms: Sequence[Example], values: Mapping[Symbol, Expr]) -> _Decision:
-    """Return the verdict on a loss that is not a function of any z."""
+def _no_form(
+    traced: Traced, terms: Sequence[Example], held: Sequence[Sequence[Example]], values: Mapping[Symbol, Expr]
+) -> _Decision:
+    """Return the verdict on a loss that is not a function of any z, by value or with detached parts held constant."""
     ratio = reference_outside_ratio(terms, values)
     if ratio is None:
         ratio = _ratio_finding(traced, [])
@@ -265,7 +270,9 @@ def _no_form(traced: Traced, terms: Sequence[Example], values: Mapping[Symbol, E
     if refutation is not None:
         ratio, shift = explained([ratio, refutation.finding], terms, {}, None, values, kl=kl)
         refutation = replace(refutation, finding=shift)
-    if refutation is not None and refutation.final and (traced.loss.kind != "token" or excluded(traced)):
+    others = [no_reference_point(variant, values, kl=kl) for variant in held]
+    settled = refutation is not None and all(other is not None and other.final for other in [refutation, *others])
+    if refutation is not None and settled and (traced.loss.kind != "token" or excluded(traced)):
         return _Decision(word="not_halo", findings=[ratio, refutation.finding])
     if refutation is None:
         tried = "no combination of log-ratios, and no shift of all rewards that changes the loss at simple points"
@@ -536,6 +543,9 @@ def _labelled_mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     shapes = {label: shape.subs(dict(judged.values)) for label, shape in judged.form.shapes.items()}
     somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}
     one, other = shapes
+    if any(Z not in shape.free_symbols for shape in shapes.values()):
+        note = "one label does not matter; whether that counts as a label_mixture with class_weights is open"
+        return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
     at_one = [shapes[label].subs(somewhere) for label in (one, other)]
     rates = list(judged.values.values())
     if (turned := _turned(at_one)) is not None:

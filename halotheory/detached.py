@@ -43,11 +43,6 @@ def held(term: Expr, moving: Sequence[Symbol]) -> Held:
     return Held(term=replaced, parts={symbol: by_value(part) for part, symbol in parts.items()})
 
 
-def is_held(term: Expr, moving: Sequence[Symbol]) -> bool:
-    """Return whether something that moves with theta is detached in the term."""
-    return any(part.free_symbols & set(moving) for part in term.atoms(detach))
-
-
 def not_positive(part: Expr, moving: Sequence[Symbol], settings: Mapping[Symbol, Expr]) -> dict[str, str] | None:
     """Return simple values of the moving symbols at which a part is at most 0, if they are found."""
     value = part.subs(dict(settings))

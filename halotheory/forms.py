@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from itertools import product
+from itertools import combinations, product
 
 import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
-from halotheory.detached import Held, held, is_held, not_positive
-from halotheory.direction import linear_forms, spread, tidied
+from halotheory.detached import Held, held, not_positive
+from halotheory.direction import linear_forms, linear_parts, spread, tidied
 from halotheory.estimated import estimated_readings, same
 from halotheory.link import linked_readings
 from halotheory.nonnegative import identically_zero
@@ -25,6 +25,7 @@ ONE_TERM = "example"
 _LARGEST_BATCH = 9
 _HALF = sympy.Rational(1, 2)
 _MOST_CONDITIONS = 3
+_MOST_PARTS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,8 +149,8 @@ def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
         plain = True
         yield from _for_another_reference(form, values[0].among)
         yield form
-    if any(is_held(example.term, moving(example.among, kl=kl)) for example in terms):
-        yield from _held_forms(traced, terms, settings)
+    for held_terms in held_variants(terms, kl=kl):
+        yield from _held_forms(traced, held_terms, settings)
     yield from _forms(traced, values, lambda e: estimated_readings(e.term, e.y, e.among, kl=kl))
     if not plain:  # a function of the difference of the log-ratios has no other link than the logarithm
         below = reference_free(traced)
@@ -379,35 +380,85 @@ def _of(part: Expr, output: Output) -> bool:
     return bool(part.free_symbols & {output.reference, output.length})
 
 
-def _held_forms(traced: Traced, terms: Sequence[Example], settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
+@dataclass(frozen=True, kw_only=True)
+class HeldTerms:
+    """The terms of a loss with some of their detached parts held constant, and the others by value.
+
+    Attributes:
+        terms: with a symbol for each part that is held.
+        parts: what the symbols stand for.
+    """
+
+    terms: Sequence[Example]
+    parts: Mapping[Symbol, Expr]
+
+
+def held_variants(terms: Sequence[Example], *, kl: bool) -> list[HeldTerms]:
+    """Return the ways to hold detached parts constant, one part or more; none where nothing that moves is detached."""
+    each = [held(example.term, moving(example.among, kl=kl)) for example in terms]
+    names = sorted({symbol for one in each for symbol in one.parts}, key=str)[:_MOST_PARTS]
+    found = []
+    for count in range(1, len(names) + 1):
+        for chosen in combinations(names, count):
+            parts = {symbol: value for one in each for symbol, value in one.parts.items() if symbol in chosen}
+            replaced = [replace(e, term=_held_only(one, chosen)) for e, one in zip(terms, each, strict=True)]
+            found.append(HeldTerms(terms=replaced, parts=parts))
+    return found
+
+
+def _held_only(one: Held, chosen: Sequence[Symbol]) -> Expr:
+    return one.term.xreplace({symbol: value for symbol, value in one.parts.items() if symbol not in chosen})
+
+
+def _held_forms(traced: Traced, constant: HeldTerms, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
     """Yield the forms in which detached parts are factors held constant."""
-    kl = traced.loss.needs_kl
-    moves = [symbol for example in terms for symbol in moving(example.among, kl=kl)]
-    parts: dict[Symbol, Expr] = {}
-    constant = []
-    for example in terms:
-        each: Held = held(example.term, moving(example.among, kl=kl))
-        parts |= each.parts
-        constant.append(replace(example, term=each.term))
-    for form in _forms(traced, constant, lambda e: readings(e.term, e.y, e.among, kl=kl)):
-        names = [symbol for symbol in form.context if symbol in parts]
-        factors = all(_scales(shape, symbol) for shape in form.shapes.values() for symbol in names)
-        kept = [name for name in form.relaxations if name != "context_indexed_value"]
-        if len(names) < len(form.context) or not factors:
-            kept.append("context_indexed_value")
-        if factors:
-            kept.append("detached_weight")
-        doubtful = [symbol for symbol in names if not symbol.is_positive]
-        spoiled = next(
-            (place for symbol in doubtful if (place := not_positive(parts[symbol], moves, settings)) is not None), None
-        )
-        yield replace(
-            form,
-            relaxations=kept,
-            spoiled=spoiled if factors else None,
-            unsure="the sign of a detached factor is open" if doubtful and spoiled is None and factors else None,
-            notes=[*form.notes, *(f"{symbol} = {parts[symbol]}, held constant" for symbol in names)],
-        )
+    kl, below = traced.loss.needs_kl, reference_free(traced)
+    readers: list[Reader] = [
+        lambda e: readings(e.term, e.y, e.among, kl=kl),
+        lambda e: estimated_readings(e.term, e.y, e.among, kl=kl),
+        lambda e: linked_readings(e.term, e.y, e.among, below=below),
+    ]
+    for read in readers:
+        found = [_with_factors(form, constant, settings, kl=kl) for form in _forms(traced, constant.terms, read)]
+        yield from found
+        if found:
+            return
+
+
+def _with_factors(form: Form, constant: HeldTerms, settings: Mapping[Symbol, Expr], *, kl: bool) -> Form:
+    """Return a form in which detached parts are context, with what is known of their values."""
+    parts = constant.parts
+    moves = [symbol for example in constant.terms for symbol in moving(example.among, kl=kl)]
+    names = [symbol for symbol in form.context if symbol in parts]
+    factors = all(_scales(shape, symbol) for shape in form.shapes.values() for symbol in names)
+    kept = [name for name in form.relaxations if name != "context_indexed_value"]
+    if len(names) < len(form.context) or not factors:
+        kept.append("context_indexed_value")
+    if factors:
+        kept.append("detached_weight")
+    doubtful = [symbol for symbol in names if not symbol.is_positive]
+    places = (not_positive(parts[symbol], moves, settings) for symbol in doubtful)
+    spoiled = next((place for place in places if place is not None), None)
+    unsure = None
+    own = [output.log_ratio for output in constant.terms[0].among if output.own]
+    if not factors and not all(_takes_all_values(parts[symbol], moves, own) for symbol in names):
+        unsure = "a detached part may not take the values at which the form fails"
+    elif factors and doubtful and spoiled is None:
+        unsure = "the sign of a detached factor is open"
+    return replace(
+        form,
+        relaxations=kept,
+        spoiled=spoiled if factors else None,
+        unsure=unsure,
+        notes=[*form.notes, *(f"{symbol} = {parts[symbol]}, held constant" for symbol in names)],
+    )
+
+
+def _takes_all_values(part: Expr, moves: Sequence[Symbol], own: Sequence[Symbol]) -> bool:
+    """Return whether a part is linear in log-ratios, of other examples too: then it is any number, whatever z is."""
+    found = list(linear_parts(tidied(part), frozenset(moves)))
+    whole = len(found) == 1 and not (tidied(part) - found[0][0]).free_symbols & set(moves)
+    return whole and any(symbol not in own and not symbol.is_nonnegative for symbol in found[0][1])
 
 
 def _scales(shape: Expr, symbol: Symbol) -> bool:

@@ -82,6 +82,10 @@ def _relinked(term: Expr, one: Symbol, other: Symbol, among: Sequence[Output], l
         return term.func(_relinked(term.lhs - term.rhs, one, other, among, links), 0)
     if term.is_Add:
         return _difference(term, one, other, among, links)
+    if term.is_Mul and {one, other} <= term.free_symbols:
+        quotient = _quotient(term, one, other, among, links)
+        if quotient is not None:
+            return quotient
     if term.is_Symbol or not term.args:
         raise _NoLinkError
     return term.func(*(_relinked(argument, one, other, among, links) for argument in term.args))
@@ -103,6 +107,27 @@ def _difference(term: Expr, one: Symbol, other: Symbol, among: Sequence[Output],
         raise _NoLinkError
     foreign = tuple(o.length.name for o in among if o.log_ratio == other)
     return sympy.Add(_multiple(g, one, links, foreign) * Z, left.subs(other, 0), *rest)
+
+
+def _quotient(term: Expr, one: Symbol, other: Symbol, among: Sequence[Output], links: list[Expr]) -> Expr | None:
+    """Return a product that is f(one) / f(other) as the exponential of a multiple of `Z`, or None if it is none."""
+    factors = [part for factor in term.args for part in _exponentials_apart(factor)]
+    ones = sympy.Mul(*(factor for factor in factors if one in factor.free_symbols))
+    others = sympy.Mul(*(factor for factor in factors if other in factor.free_symbols))
+    rest = [factor for factor in factors if not factor.free_symbols & {one, other}]
+    if {one, other} & (ones.free_symbols & others.free_symbols):
+        return None
+    if not identically_zero(swapped(ones, among) * others - 1):
+        return None
+    foreign = tuple(o.length.name for o in among if o.log_ratio == other)
+    return sympy.Mul(*rest) * sympy.exp(_multiple(sympy.log(ones), one, links, foreign) * Z)
+
+
+def _exponentials_apart(factor: Expr) -> Sequence[Expr]:
+    """Return exp(a + b) as exp(a) and exp(b), which SymPy would put together again."""
+    if isinstance(factor, sympy.exp):
+        return [sympy.exp(part) for part in sympy.Add.make_args(sympy.expand(factor.exp))]
+    return [factor]
 
 
 def _multiple(g: Expr, symbol: Symbol, links: list[Expr], foreign: tuple[str, ...]) -> Expr:
