@@ -16,6 +16,7 @@ from halotheory.tails import End, sign_near
 
 _MOST_BOXES = 60_000
 _PRECISIONS = (64, 192, 768, 3072, 8192)  # bits
+_MOST_STEPS, _PLAIN = 40, 1e-12
 _NARROW = Fraction(1, 2**44)
 
 Interval = tuple[Rational, Rational]
@@ -98,6 +99,8 @@ class _Search:
             if inner[0] < inner[1]:
                 self._search(inner[0], inner[1], whole=(low, high))
         if self.negative is not None:
+            with flint.ctx.workprec(_PRECISIONS[1]):
+                self._deepen()
             return Course(
                 status=Status.REFUTED, method="ball arithmetic: negative on an interval", negative=self.negative
             )
@@ -194,7 +197,7 @@ class _Search:
                 if value is not None and value > 0:
                     return level
                 if value is not None and value < 0:
-                    self._around(box.middle, box.high - box.low)
+                    self._around(box.middle, (box.high - box.low) / 2)
                     return level
         return box.level
 
@@ -206,6 +209,31 @@ class _Search:
             if value is not None and value < 0:
                 self._note(low, high)
                 return
+
+    def _deepen(self) -> None:
+        """Move from a place where the function is barely negative to one where it is plainly so."""
+        assert self.negative is not None
+        low, high = (_fraction(end) for end in self.negative)
+        place, width = (low + high) / 2, high - low
+        value = self.program.over(_ball(place))
+        for _ in range(_MOST_STEPS):
+            if value is None or value < -_PLAIN:
+                break
+            steps = [side * width * Fraction(2) ** k for side in (-1, 1) for k in range(-6, 40, 2)]
+            best = place
+            for other in [place + step for step in steps if self._inside(place + step)]:
+                found = self.program.over(_ball(other))
+                if found is not None and found < value:
+                    best, value = other, found
+            if best == place:
+                break
+            place = best
+        if place != (low + high) / 2:
+            self._around(place, width)
+
+    def _inside(self, place: Fraction) -> bool:
+        low, high = self.range
+        return (low is None or _fraction(low) < place) and (high is None or place < _fraction(high))
 
     def _note(self, low: Fraction, high: Fraction) -> None:
         self.negative = (_rational(low), _rational(high))

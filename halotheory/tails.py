@@ -222,7 +222,8 @@ class _Tail:
         q = fmpq(int(exponent.p), int(exponent.q))
         if q.q != 1 and sign_of(c) != 1:
             raise UncoveredError("a broken power of what is negative")
-        lead = _whole_power(c, int(q.p)) if q.q == 1 else fmpq(1) if c == 1 else (ball(c).log() * arb(q)).exp()
+        root = _exact_root(c, int(q.q))
+        lead = _whole_power(root, int(q.p)) if root is not None else (ball(c).log() * arb(q)).exp()
 
         def binomial(k: int) -> fmpq:
             return reduce(lambda x, i: x * (q - i) / (i + 1), range(k), fmpq(1))
@@ -360,6 +361,16 @@ def _inverse(value: Value) -> Value:
 def _whole_power(value: Value, exponent: int) -> Value:
     power = whole_power(value, abs(exponent)) if exponent else fmpq(1)
     return power if exponent >= 0 else 1 / power
+
+
+def _exact_root(value: Value, degree: int) -> Value | None:
+    """Return the root of a positive number if it is rational, or the number itself for degree 1."""
+    if degree == 1:
+        return value
+    if not isinstance(value, fmpq):
+        return None
+    roots = [sympy.integer_nthroot(int(part), degree) for part in (value.p, value.q)]
+    return fmpq(int(roots[0][0]), int(roots[1][0])) if all(exact for _, exact in roots) else None
 
 
 def _is_zero(value: Value) -> bool:
