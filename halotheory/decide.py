@@ -14,7 +14,7 @@ from halotheory.enclose import UncoveredError, ball, sign, value_at
 from halotheory.findings import Status
 from halotheory.nonnegative import Answer, identically_zero, nonnegative
 
-_QUICK, _PATIENT = 0.5, 6.0  # seconds
+_QUICK, _PATIENT = 0.5, 3.0  # seconds
 _OUTWARD = Rational(1, 2**80)
 
 
@@ -53,7 +53,7 @@ def decide(expression: Expr, where: Sequence[Relational], deadline: Deadline, *,
     answer = nonnegative(expression, where, patience, strictly=strictly, thorough=variable is None)
     if variable is None or answer.status is Status.PROVED:
         return _of(answer)
-    low, high = _range(variable, where)
+    low, high = range_of(variable, where)
     found = course(expression, variable, low, high, deadline.at_most(_PATIENT), strictly=strictly)
     closed = [
         end for end in _closed_ends(variable, where, low, high) if not _holds_at(expression, variable, end, strictly)
@@ -101,7 +101,7 @@ def _middle(variable: Symbol, interval: Interval | None) -> dict[Symbol, Rationa
     return {} if interval is None else {variable: (interval[0] + interval[1]) / 2}
 
 
-def _range(variable: Symbol, where: Sequence[Relational]) -> tuple[Rational | None, Rational | None]:
+def range_of(variable: Symbol, where: Sequence[Relational]) -> tuple[Rational | None, Rational | None]:
     """Return an interval that holds every value of a symbol that the conditions allow, as small as is easily seen."""
     low: Rational | None = sympy.S.Zero if variable.is_nonnegative else None
     high: Rational | None = sympy.S.Zero if variable.is_nonpositive else None
@@ -121,7 +121,7 @@ def _enclosed(bound: Expr, where: Sequence[Relational]) -> tuple[Rational | None
     if bound.is_Rational:
         return bound, bound
     if bound.is_Symbol:
-        return _range(bound, [relation for relation in where if relation.rhs.is_Rational])
+        return range_of(bound, [relation for relation in where if relation.rhs.is_Rational])
     if bound.free_symbols:
         return None, None
     try:

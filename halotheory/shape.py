@@ -9,7 +9,7 @@ from sympy.core.relational import Relational
 
 from halotheory import falsify
 from halotheory.deadline import Deadline
-from halotheory.decide import Decision, decide
+from halotheory.decide import Decision, decide, range_of
 from halotheory.findings import Finding, Status, Witness, undecided
 from halotheory.nonnegative import identically_zero
 from halotheory.pieces import NotTakenApartError, Piece, Seam, take_apart
@@ -19,6 +19,7 @@ Z = Symbol("z", real=True)
 
 
 _SECONDS = 2.0
+_SPAN = Rational(10)  # of the line that is looked at where a piece has no end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,10 +156,20 @@ def _points_of(goal: _Goal, deadline: Deadline) -> list[Rational]:
         return []
     if decision.interval is not None:
         return falsify.points_inside(*decision.interval)
+    if goal.beside is None and not decision.hint:
+        return _points_along(goal)
     places = [decision.hint[Z]] if Z in decision.hint else []
     if goal.beside is not None:
         places.append(_number(goal.beside, goal.where))
     return [point for place in places for point in falsify.points_near(place)]
+
+
+def _points_along(goal: _Goal) -> list[Rational]:
+    """Return points of a whole piece."""
+    low, high = range_of(Z, goal.where)
+    if low is None:
+        low = -_SPAN if high is None else min(high, sympy.S.Zero) - _SPAN
+    return falsify.points_inside(low, low + _SPAN if high is None else high)
 
 
 def _number(place: Expr, where: Sequence[Relational]) -> Rational:
