@@ -1,4 +1,4 @@
-"""The value function of eq. 4 of the KTO paper with its median exponent: not decided yet."""
+"""The value function of eq. 4 of the KTO paper, with its median exponent; its gradient at z = 0 needs care."""
 
 import torch
 from torch import Tensor
