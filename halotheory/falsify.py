@@ -227,9 +227,27 @@ def _for_every_value(
         allowed = [place for place in elsewhere if _holds_at(conditions, place)]
         if any(sign(gap, place) != 1 for place in allowed):
             continue
-        if nonnegative(gap, conditions, deadline, strictly=True, thorough=False).status is Status.PROVED:
+        if _is_positive_number_times_powers(gap, free):
+            return scaled
+        if nonnegative(gap, conditions, deadline, strictly=True).status is Status.PROVED:
             return scaled
     return None
+
+
+def times_powers(expression: Expr, symbol: Symbol) -> Iterator[Expr]:
+    """Yield an expression times small powers of a symbol, each multiplied out in two ways."""
+    terms = sympy.Add.make_args(expression)
+    for power in (0, 1, -1, 2, -2):
+        yield sympy.Add(*(term * symbol**power for term in terms))
+        if power:
+            yield sympy.expand(expression * symbol**power)
+
+
+def _is_positive_number_times_powers(gap: Expr, symbols: Sequence[Symbol]) -> bool:
+    """Return whether an expression is a positive number times powers of positive symbols."""
+    for symbol in symbols:
+        gap = next((each for each in times_powers(gap, symbol) if symbol not in each.free_symbols), gap)
+    return not gap.free_symbols and all(symbol.is_positive for symbol in symbols) and sign(gap) == 1
 
 
 def _can_be(symbol: Symbol, value: Rational) -> bool:

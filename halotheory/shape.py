@@ -239,8 +239,7 @@ def rescaled(v: Expr, settings: Mapping[Symbol, Expr], where: Sequence[Relationa
         if not symbol.is_positive:
             continue
         stretched = _uncluttered(v.subs(Z, Z / symbol), symbol)
-        for power in (0, 1, -1, 2, -2):
-            candidate = sympy.expand(stretched * symbol**power) if power else stretched
+        for candidate in falsify.times_powers(stretched, symbol):
             if symbol not in candidate.free_symbols:
                 return rescaled(candidate, settings, where)
     return v
@@ -263,11 +262,11 @@ def non_constant(
     v: Expr, settings: Mapping[Symbol, Expr], deadline: Deadline, *, where: Sequence[Relational] = ()
 ) -> Finding:
     """Return whether v takes two values, for every value of its hyperparameters."""
-    if not v.has(sympy.Piecewise) and _same_everywhere(sympy.diff(v, Z)):  # (a step has slope 0 and two values)
+    if not where and equal_up_to_constant(v, sympy.S.Zero, deadline):  # (a step has slope 0 and two values)
         return Finding(
             name="non_constant",
             status=Status.REFUTED,
-            method="v' simplifies to 0",
+            method="v' simplifies to 0, and v does not jump",
             statement="v is constant",
             witness={"v": str(v)},
         )
@@ -279,13 +278,17 @@ def non_constant(
             method="the slope at one place",
             statement=f"v is not constant: v'({slope}) is not 0",
         )
+    stretched = rescaled(v, settings, where)
     pairs = falsify.rising_pairs(falsify.simple_points())
-    context = next(falsify.contexts(v, Z, settings, where), {})  # one context in which v varies is enough
+    context = next(falsify.contexts(stretched, Z, settings, where), {})  # one context in which v varies is enough
     there = [relation for relation in (part.subs(context) for part in where) if relation != sympy.true]
-    witness = falsify.find_witness(v.subs(context), Z, falsify.change, pairs, settings, deadline, where=there).witness
+    witness = falsify.find_witness(
+        stretched.subs(context), Z, falsify.change, pairs, settings, deadline, where=there
+    ).witness
     if witness is None:
         return undecided("non_constant", "v is not constant", "no two values told apart at simple points")
     shown = ", ".join(f"{name} = {value}" for name, value in witness.items())
+    shown = shown if stretched == v else f"{shown} for {stretched}, which is v stretched"
     return Finding(
         name="non_constant",
         status=Status.PROVED,

@@ -18,6 +18,10 @@ class Span:
     low: arb
     high: arb
 
+    def __post_init__(self) -> None:
+        if not (self.low.is_finite() and self.high.is_finite()):
+            raise ZeroDivisionError
+
     @classmethod
     def of(cls, value: Any) -> "Span":
         """Return a ball as a span."""

@@ -82,10 +82,11 @@ def _broken_bases(difference: Expr, z: Symbol) -> list[Expr]:
 def _solved(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: Deadline) -> Pattern | None:
     """Return the pattern of a product of factors that can each be solved for z."""
     patterns: list[tuple[Place | None, int, int]] = []  # place, sign right of it, multiplicity
-    for factor, multiplicity in _factors(difference, z):
+    factors, divisors = _factors(difference, z)
+    for factor, multiplicity in [*factors, *divisors]:
         found = _solved_factor(factor, z, under, deadline)
-        if found is None:
-            return None
+        if found is None or ((factor, multiplicity) in divisors and any(place is not None for place, _ in found)):
+            return None  # at a pole there is no sign
         patterns += [(place, side, int(multiplicity)) for place, side in found]
 
     def product(sides: Mapping[Expr, int]) -> int:
@@ -97,13 +98,13 @@ def _solved(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: 
     return Pattern(places=[place for place, _, _ in patterns if place is not None], sign=product)
 
 
-def _factors(difference: Expr, z: Symbol) -> list[tuple[Expr, int]]:
-    """Return factors, with multiplicities, whose product has the sign of the expression."""
+def _factors(difference: Expr, z: Symbol) -> tuple[list[tuple[Expr, int]], list[tuple[Expr, int]]]:
+    """Return factors and divisors, with multiplicities, whose product has the sign of the expression."""
     if not difference.is_rational_function(z) or any(part.has(z) for part in difference.atoms(sympy.exp, sympy.log)):
-        return [(difference, 1)]
-    parts = sympy.fraction(sympy.together(difference))
-    lists = [sympy.factor_list(part) for part in parts]
-    return [pair for content, factors in lists for pair in [(content, 1), *factors]]
+        return [(difference, 1)], []
+    lists = [sympy.factor_list(part) for part in sympy.fraction(sympy.together(difference))]
+    above, below = ([(content, 1), *factors] for content, factors in lists)
+    return above, below
 
 
 def _solved_factor(
@@ -219,12 +220,14 @@ def _isolated(difference: Expr, z: Symbol, deadline: Deadline) -> Pattern:
         raise UnsolvedError(f"the condition {difference} > 0")
     places = [_root_place(difference, z, low, high) for low, high in brackets]
     samples = [_between(one, other) for one, other in zip([None, *brackets], [*brackets, None], strict=True)]
-    signs = [sign(difference, {z: sample}) or 0 for sample in samples]
+    signs = [sign(difference, {z: sample}) for sample in samples]
+    if not all(signs):
+        raise UnsolvedError(f"the condition {difference} > 0")
 
     def rank(sides: Mapping[Expr, int]) -> int:
         if any(sides[place.at] == 0 for place in places):
             return 0
-        return signs[sum(sides[place.at] > 0 for place in places)]
+        return signs[sum(sides[place.at] > 0 for place in places)] or 0
 
     return Pattern(places=places, sign=rank)
 

@@ -19,10 +19,7 @@ def apart(function: Expr, *where: sympy.core.relational.Relational) -> tuple[lis
 
 
 def step(condition: sympy.logic.boolalg.Boolean) -> Expr:
-    return Piecewise((Integer1, condition), (sympy.S.Zero, True))
-
-
-Integer1 = sympy.S.One
+    return Piecewise((sympy.S.One, condition), (sympy.S.Zero, True))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +38,8 @@ Integer1 = sympy.S.One
         (magnitude > 3, [-3, 0, 3]),
         (Z**3 > Z, [-1, 0, 1]),
         (beta * Z > 1, [1 / beta]),
+        (Z / (1 + Z**2) > 0, [0]),
+        (Z / gamma + 1 > 0, [-gamma]),
         (exp(-beta * Z) > 2, [-log(2) / beta]),
     ],
 )
@@ -111,5 +110,7 @@ def test_conditions_that_are_not_real_everywhere_are_demanded_where_they_count()
 def test_what_cannot_be_solved_is_an_error() -> None:
     with pytest.raises(NotTakenApartError, match="the condition"):
         apart(step(sympy.sin(Z) > 0))
+    with pytest.raises(NotTakenApartError, match="the condition"):
+        apart(step(1 / Z > 1))  # no value at 0
     with pytest.raises(NotTakenApartError, match="the condition"):
         apart(step(Z * exp(beta * Z) + Z**3 > gamma))
