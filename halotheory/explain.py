@@ -47,7 +47,8 @@ def explained(
         elif finding.name == "single_value_function":
             found.append(replace(finding, **_odd_label(shapes, settings)))
         else:
-            found.append(replace(finding, **_bent(finding, v, settings)))
+            witness = {"v(z)": str(v), **(finding.witness or {})}  # so that a reader can evaluate it again
+            found.append(replace(finding, witness=witness, **_bent(finding, v, settings)))
     return found
 
 

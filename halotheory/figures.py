@@ -11,7 +11,7 @@ from sympy import Expr
 
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Finding, Status, Verdict
-from halotheory.implied import implied_value, numbers
+from halotheory.implied import implied_value, numbers, read_value
 from halotheory.plot import kahneman_tversky
 from halotheory.shape import Z
 from halotheory.typeset import parsed
@@ -178,7 +178,7 @@ def _counterexamples(verdict: Verdict) -> Iterator[Panel]:
         if finding.status is not Status.REFUTED or len(points) < 2:
             continue
         x, y = (np.array(axis) for axis in zip(*[(z, v) for _, z, v in points], strict=True))
-        ends = slice(None, None, len(x) - 1)  # the chord, beside the way through the points
+        ends = slice(None, None, len(x) - 1)  # the chord, beside the function
         said = "; ".join(f"{name} = {z:.6g} has v = {v:.6g}" for name, z, v in points)
         yield Panel(
             title=f"Counterexample: {finding.name.replace('_', ' ')}",
@@ -186,11 +186,22 @@ def _counterexamples(verdict: Verdict) -> Iterator[Panel]:
             y_label="v(z)",
             curves=[
                 Curve(name="chord", x=x[ends], y=y[ends], role="quiet"),
-                *([Curve(name="v at the points", x=x, y=y)] if len(x) > 2 else []),
+                *_examined(verdict, finding, x),
             ],
             points=points,
             said=f"{finding.statement}: {said}.",
         )
+
+
+def _examined(verdict: Verdict, finding: Finding, x: np.ndarray) -> list[Curve]:
+    """Return the function that the finding is about, around its points; nothing where it cannot be drawn."""
+    span = float(x[-1] - x[0])
+    z = np.linspace(float(x[0]) - span / 2, float(x[-1]) + span / 2, _STEPS)
+    try:
+        v = read_value((finding.witness or {})["v(z)"], verdict.hyperparameters).as_set
+        return [] if v.free_symbols - {Z} else [Curve(name="v(z)", x=z, y=numbers(v, z))]
+    except (HaloTheoryError, KeyError):
+        return []
 
 
 def witness_points(finding: Finding, hyperparameters: Mapping[str, float]) -> list[tuple[str, float, float]]:
