@@ -53,9 +53,13 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def _finalizing(frame: FrameType | None) -> bool:
-    """Return whether an object is being finalized, where Python would swallow the exception and complain."""
+    """Return whether an object is being finalized, where Python would swallow the exception and complain.
+
+    So it is where an object of z3 is being built: its finalizer would fail on what is not there yet.
+    """
     while frame is not None:
-        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename.endswith("weakref.py"):
+        name, file = frame.f_code.co_name, frame.f_code.co_filename
+        if name == "__del__" or file.endswith("weakref.py") or (name == "__init__" and file.endswith("z3.py")):
             return True
         frame = frame.f_back
     return False
