@@ -31,6 +31,7 @@ class Piece:
         low: where the piece begins; None for minus infinity.
         high: where it ends; None for infinity.
         needs: what must be at least 0 on the piece for the conditions to be real.
+        divisors: what must not vanish there.
     """
 
     expression: Expr
@@ -38,6 +39,7 @@ class Piece:
     low: Expr | None
     high: Expr | None
     needs: Sequence[Expr] = ()
+    divisors: Sequence[Expr] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,7 @@ class Seam:
         right: the expression that holds on the right.
         where: conditions on the symbols, none of which names z.
         between: rational numbers around it, where there are no hyperparameters.
+        divisors: what must not vanish there for the conditions to be real.
     """
 
     at: Expr
@@ -59,6 +62,7 @@ class Seam:
     right: Expr
     where: Sequence[Relational]
     between: tuple[Expr, Expr] | None = None
+    divisors: Sequence[Expr] = ()
 
 
 def take_apart(
@@ -181,11 +185,12 @@ class _Walk:
                 where.append(sympy.StrictGreaterThan(self.z, low.at, evaluate=False))
             if high is not None:
                 where.append(sympy.StrictLessThan(self.z, high.at, evaluate=False))
-            expression, needs = self._selected(2 * rank)
+            expression, consulted = self._selected(2 * rank)
             found.append(
                 Piece(
                     expression=expression,
-                    needs=needs,
+                    needs=[need for each in consulted for need in each.needs],
+                    divisors=[divisor for each in consulted for divisor in each.divisors],
                     where=where,
                     low=None if low is None else low.at,
                     high=None if high is None else high.at,
@@ -201,9 +206,20 @@ class _Walk:
             if any(relation == sympy.false for relation in here):
                 continue  # outside of where the function is looked at
             fixed = [relation for relation in here if isinstance(relation, Relational)]
-            left, middle, right = (self._selected(rank)[0] for rank in (2 * index, 2 * index + 1, 2 * index + 2))
+            left, right = (self._selected(rank)[0] for rank in (2 * index, 2 * index + 2))
+            middle, consulted = self._selected(2 * index + 1)
             where = [*fixed, *self.ordering.where, *self._known(place, None)]
-            found.append(Seam(at=place.at, left=left, middle=middle, right=right, where=where, between=place.between))
+            found.append(
+                Seam(
+                    at=place.at,
+                    left=left,
+                    middle=middle,
+                    right=right,
+                    where=where,
+                    between=place.between,
+                    divisors=[divisor for each in consulted for divisor in each.divisors],
+                )
+            )
         return found
 
     def _first(self, after: Expr | None) -> int:
@@ -216,8 +232,8 @@ class _Walk:
     def _known(*places: Place | None) -> list[Relational]:
         return [relation for place in places if place is not None for relation in place.where]
 
-    def _selected(self, rank: int) -> tuple[Expr, list[Expr]]:
-        """Return the smooth expression of a rank, and what must be at least 0 there.
+    def _selected(self, rank: int) -> tuple[Expr, list[Pattern]]:
+        """Return the smooth expression of a rank, and the patterns consulted that are not real everywhere.
 
         Even ranks lie between places, odd ones at a place.
         """
@@ -227,14 +243,14 @@ class _Walk:
             for place in group
         }
         expression = self.function
-        needs: list[Expr] = []
+        consulted: list[Pattern] = []
         while expression.has(Piecewise):
             smooth = [relation for relation in _relations(expression) if not relation.has(Piecewise)]
-            plain = [relation for relation in smooth if not self._pattern(relation).needs]
+            plain = [relation for relation in smooth if self._pattern(relation).real_everywhere]
             chosen = plain or smooth  # the others are consulted only where the plain ones leave them
-            needs += [need for relation in chosen for need in self._pattern(relation).needs]
+            consulted += [self._pattern(relation) for relation in chosen if not plain]
             expression = expression.xreplace({relation: self._truth(relation, sides) for relation in chosen})
-        return expression, list(dict.fromkeys(needs))
+        return expression, consulted
 
     def _truth(self, relation: Relational, sides: Mapping[Expr, int]) -> sympy.Basic:
         return sympy.sympify(relation.func(sympy.Integer(self._pattern(relation).sign(sides)), 0))

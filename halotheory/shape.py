@@ -195,7 +195,7 @@ def _falsified(
 def _rising_goals(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> tuple[list[_Goal], str]:
     pieces, seams = take_apart(v, Z, deadline, under=where)
     goals = [
-        *_domain(pieces),
+        *_domain(pieces, seams),
         *(_Goal(expression=sympy.diff(piece.expression, Z), where=piece.where) for piece in pieces),
     ]
     goals += [_Goal(expression=step, where=seam.where, beside=seam.at) for seam in seams for step in _steps(seam)]
@@ -207,7 +207,7 @@ def _concave_goals(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> 
     bends = [_Goal(expression=-sympy.diff(piece.expression, Z, 2), where=piece.where) for piece in pieces]
     corners = [_Goal(expression=goal, where=seam.where, beside=seam.at) for seam in seams for goal in _bends_down(seam)]
     method = "v'' <= 0" if not seams else "v'' <= 0 between the seams; continuous, with falling slope, at them"
-    return [*_domain(pieces), *bends, *corners], method
+    return [*_domain(pieces, seams), *bends, *corners], method
 
 
 _RISING = _Condition(
@@ -335,15 +335,20 @@ def _bends_down(seam: Seam) -> list[Expr]:
     return [*_steps(seam), *(-step for step in _steps(seam)), left - right]
 
 
-def _domain(pieces: Sequence[Piece]) -> list[_Goal]:
-    """Return what must be > 0 for the logarithms and broken powers of the pieces to be real."""
-    goals = []
+def _domain(pieces: Sequence[Piece], seams: Sequence[Seam]) -> list[_Goal]:
+    """Return what must be > 0 for the logarithms and broken powers of the pieces, and the conditions, to be real."""
+    goals = [
+        _Goal(expression=part.subs(Z, seam.at) ** 2, where=seam.where, strictly=True, beside=seam.at)
+        for seam in seams
+        for part in seam.divisors
+    ]
     for piece in pieces:
         powers = [part.base for part in piece.expression.atoms(sympy.Pow) if not part.exp.is_Integer]
         logarithms = [part.args[0] for part in piece.expression.atoms(sympy.log)]
         inner = dict.fromkeys(sorted([*powers, *logarithms], key=str))
         goals += [_Goal(expression=part, where=piece.where, strictly=True) for part in inner if not part.is_Rational]
         goals += [_Goal(expression=part, where=piece.where) for part in piece.needs]
+        goals += [_Goal(expression=part**2, where=piece.where, strictly=True) for part in piece.divisors]
     return goals
 
 

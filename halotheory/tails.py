@@ -17,6 +17,7 @@ from flint import arb, fmpq
 from sympy import Expr, Rational, Symbol
 
 from halotheory.enclose import UncoveredError, Value, ball, sign_of, value_at, whole_power
+from halotheory.unknowns import factored
 
 _STARTS = [4**k for k in range(1, 16)]
 _STARTS_BESIDE = [4**k for k in (2, 5, 9, 15, 30)]
@@ -64,6 +65,24 @@ def sign_near(expression: Expr, z: Symbol, end: End) -> tuple[int, int] | None:
         z: the variable.
         end: what it approaches.
     """
+    found = _sign_near(expression, z, end)
+    if found is not None:
+        return found
+    parts = factored(expression)  # what cancels with irrational coefficients, cancels exactly there
+    if parts is None:
+        return None
+    start = 1
+    product_of_signs = 1
+    for part, multiplicity in [*parts.factors, *((part, 2) for part in (*parts.positive, *parts.nonzero))]:
+        near = _sign_near(part, z, end)
+        if near is None or (part in parts.positive and near[0] != 1) or (part in parts.nonzero and near[0] == 0):
+            return None
+        start = max(start, near[1])
+        product_of_signs *= near[0] ** multiplicity
+    return product_of_signs, start
+
+
+def _sign_near(expression: Expr, z: Symbol, end: End) -> tuple[int, int] | None:
     with flint.ctx.workprec(_BITS):
         for start in _STARTS if end.at is None else _STARTS_BESIDE:
             try:
@@ -154,6 +173,7 @@ class _Tail:
         return {
             sympy.exp: self._exp,
             sympy.log: self._log,
+            sympy.Abs: self._absolute,
             sympy.atan: self._atan,
             sympy.tanh: self._tanh,
         }
@@ -274,6 +294,12 @@ class _Tail:
         rates = (*_UNIT[: _HIGHEST - 1], fmpq(-_STEEP), *_UNIT[:_SPLIT])
         return _Germ({rates: arb(0).union(arb(1))})
 
+    def _absolute(self, germ: _Germ) -> _Germ:
+        side = self._definite(list(germ.terms.items())) if germ.terms else 1
+        if not side:
+            raise _NotYetError
+        return germ.scaled(fmpq(side))
+
     def _atan(self, germ: _Germ) -> _Germ:
         scale, c = germ.leading()
         if scale > _UNIT:
@@ -312,10 +338,11 @@ class _Tail:
         return self._folded(_sum([germ.scaled(slope), cube.scaled(bend)]))
 
     def _tanh(self, germ: _Germ) -> _Germ:
-        square = self._exp(germ.scaled(fmpq(2)))
+        """Return 1 - 2/(1 + e^2u), or -1 + 2/(1 + e^-2u) where u falls, so that what remains of 1 is exact."""
+        side = 1 if not germ.terms or germ.leading()[0] <= _UNIT or sign_of(germ.leading()[1]) == 1 else -1
         one = _Germ({_UNIT: fmpq(1)})
-        below = self._power(_sum([square, one]), Rational(-1))
-        return self._product(_sum([square, one.scaled(fmpq(-1))]), below)
+        below = self._power(_sum([self._exp(germ.scaled(fmpq(2 * side))), one]), Rational(-1))
+        return _sum([one.scaled(fmpq(side)), below.scaled(fmpq(-2 * side))])
 
 
 def _sum(germs: list[_Germ]) -> _Germ:

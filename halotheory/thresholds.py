@@ -47,11 +47,18 @@ class Pattern:
         places: where the sign may change.
         sign: from the side of z at each place (-1 left of it, 0 at it, 1 right of it) to the sign there.
         needs: what must be at least 0 wherever the sign is asked for: bases of broken powers.
+        divisors: what must not vanish there.
     """
 
     places: Sequence[Place]
     sign: Callable[[Mapping[Expr, int]], int]
     needs: tuple[Expr, ...] = ()
+    divisors: tuple[Expr, ...] = ()
+
+    @property
+    def real_everywhere(self) -> bool:
+        """Return whether nothing is needed for the condition to be real."""
+        return not self.needs and not self.divisors
 
 
 def pattern(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: Deadline) -> Pattern:
@@ -85,8 +92,8 @@ def _solved(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: 
     factors, divisors = _factors(difference, z)
     for factor, multiplicity in [*factors, *divisors]:
         found = _solved_factor(factor, z, under, deadline)
-        if found is None or ((factor, multiplicity) in divisors and any(place is not None for place, _ in found)):
-            return None  # at a pole there is no sign
+        if found is None:
+            return None
         patterns += [(place, side, int(multiplicity)) for place, side in found]
 
     def product(sides: Mapping[Expr, int]) -> int:
@@ -95,7 +102,8 @@ def _solved(difference: Expr, z: Symbol, under: Sequence[Relational], deadline: 
             total *= (side * (sides[place.at] if place is not None else 1)) ** multiplicity
         return total
 
-    return Pattern(places=[place for place, _, _ in patterns if place is not None], sign=product)
+    places = [place for place, _, _ in patterns if place is not None]
+    return Pattern(places=places, sign=product, divisors=tuple(factor for factor, _ in divisors if factor.has(z)))
 
 
 def _factors(difference: Expr, z: Symbol) -> tuple[list[tuple[Expr, int]], list[tuple[Expr, int]]]:

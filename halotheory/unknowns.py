@@ -114,6 +114,21 @@ class Unknowns:
             return None
         return found if len(self.all) == count else None
 
+    def expression(self, polynomial: Polynomial) -> Expr:
+        """Return a polynomial as an expression."""
+        terms = []
+        for powers, coefficient in polynomial.terms():
+            factors = [self._meaning(i) ** int(power) for i, power in enumerate(powers) if power]
+            terms.append(sympy.Mul(Rational(int(coefficient.p), int(coefficient.q)), *factors))
+        return sympy.Add(*terms)
+
+    def _meaning(self, i: int) -> Expr:
+        unknown = self.all[i]
+        if unknown.meaning is not None:
+            return unknown.meaning
+        assert unknown.inner is not None
+        return sympy.log(sympy.Abs(self.expression(unknown.inner.top)))
+
     def _computed(self, expression: Expr) -> Quotient:
         if expression.is_Rational:
             return constant(expression)
@@ -276,6 +291,38 @@ class Unknowns:
                     elif not share.is_Integer:
                         self._degrees[base] = lcm(self._degrees.get(base, 1), int(share.q))
         self._units = {name: _common_units(of_one) for name, of_one in shares.items()}
+
+
+@dataclass(frozen=True)
+class Factored:
+    """An expression in factors.
+
+    Attributes:
+        factors: expressions and multiplicities; the product of the powers has the sign of the expression where that
+            is real.
+        positive: what must be > 0 for it to be real.
+        nonzero: what must not vanish.
+    """
+
+    factors: Sequence[tuple[Expr, int]]
+    positive: Sequence[Expr]
+    nonzero: Sequence[Expr]
+
+
+def factored(expression: Expr) -> Factored | None:
+    """Return the irreducible factors of an expression's quotient, in which all that cancels has cancelled, or None."""
+    unknowns = Unknowns([expression])
+    try:
+        quotient = unknowns.quotient(expression)
+        found: list[tuple[Expr, int]] = []
+        for polynomial in (quotient.top, quotient.bottom):
+            content, factors = polynomial.factor() if polynomial != 0 else (0, [])
+            found.append((sympy.Integer((content > 0) - (content < 0)), 1))
+            found += [(unknowns.expression(factor), int(multiplicity)) for factor, multiplicity in factors]
+        nonzero = [unknowns.expression(divisor) for divisor in unknowns.divisors]
+    except OutsideError:
+        return None
+    return Factored(found, list(dict.fromkeys(unknowns.must_be_positive)), list(dict.fromkeys(nonzero)))
 
 
 def reduced(top: Polynomial, bottom: Polynomial) -> Quotient:
