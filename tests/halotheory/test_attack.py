@@ -3,7 +3,7 @@
 import re
 import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -175,10 +175,36 @@ def test_no_drawn_value_contradicts_a_proof(spec: str, checked: Check) -> None:
     if verdict.verdict != "halo":
         assert verdict.construction is None
         return
-    target = _target(verdict)
+    _attack(_target(verdict))
 
+
+@pytest.mark.parametrize(
+    "v",
+    [
+        "z**2",
+        "z**3",
+        "exp(z/1000)",
+        "Piecewise((z, z < 37), (z - 1/1000, True))",
+        "Piecewise((z, z < 37), (z + 1/1000, True))",
+        "Piecewise((z, z < beta), (2*z - beta, True))",
+    ],
+)
+def test_an_attack_finds_what_is_not_so(v: str, checked: Check) -> None:
+    verdict = checked("kto")
+    assert verdict.construction is not None
+    wrong = replace(verdict, construction=replace(verdict.construction, value_function=v))
+    with pytest.raises(AssertionError):
+        _attack(_target(wrong))
+
+
+def _attack(target: Target) -> None:
     @settings(
-        max_examples=50, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=50,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow],
     )
     @given(point=_points(target))
     def attack(point: tuple[Number, Number, dict[str, Number]]) -> None:
