@@ -13,7 +13,7 @@ from halotheory.findings import Status, Verdict
 from halotheory.typeset import latex, parsed
 
 TABLES = Path(__file__).with_name("verdicts.inc")
-_LONGEST = 160  # characters of a value function that is set as a formula
+_LONGEST = 90  # characters of a value function that is set as a formula
 
 
 def tables(entries: Iterable[Entry]) -> str:
@@ -24,17 +24,14 @@ def tables(entries: Iterable[Entry]) -> str:
     others = [verdict for verdict in found.values() if verdict.verdict != "halo"]
     parts = [
         f"### Strictly: {len(strictly)}",
-        _table(["loss", "$v(z)$", "holds for"], [[_name(v), _value(v), _text(v.holds_for)] for v in strictly]),
+        _table(["loss", "$v(z)$", "holds for"], [[_name(v), _value(v), _holds(v)] for v in strictly]),
         f"### With relaxations: {len(relaxed)}",
         _table(
             ["loss", "relaxations", "$v(z)$", "holds for"],
-            [[_name(v), _codes(v.relaxations), _value(v), _text(v.holds_for)] for v in relaxed],
+            [[_name(v), _codes(v.relaxations), _value(v), _holds(v)] for v in relaxed],
         ),
         f"### Not: {len([v for v in others if v.verdict == 'not_halo'])}",
-        _table(
-            ["loss", "refuted", "fails in", "holds for"],
-            [[_name(v), *_failure(v), _text(v.holds_for)] for v in others],
-        ),
+        _table(["loss", "refuted", "fails in"], [[_name(v), *_failure(v)] for v in others]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -52,7 +49,13 @@ def _value(verdict: Verdict) -> str:
     assert verdict.construction is not None
     text = verdict.construction.value_function
     formula = parsed(text, verdict.hyperparameters) if len(text) <= _LONGEST else None
-    return f"see `halotheory check {verdict.loss}`" if formula is None else f"${latex(formula)}$"
+    if formula is None:
+        return f"see `halotheory check {verdict.loss}`"
+    return (
+        f"${latex(formula)}$".replace("\\mathrm", "\\,\\mathrm")
+        .replace("} \\log", "}\\,\\log")
+        .replace("} z", "}\\, z")
+    )
 
 
 def _failure(verdict: Verdict) -> tuple[str, str]:
@@ -66,7 +69,9 @@ def _codes(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _text(words: str) -> str:
+def _holds(verdict: Verdict) -> str:
+    """Return for which hyperparameters the verdict holds with these relaxations; others follow in `holds_for`."""
+    words = verdict.holds_for.split(";")[0]
     return words.replace("<", "&lt;").replace("_", "\\_")
 
 
