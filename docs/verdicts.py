@@ -4,6 +4,7 @@ python docs/verdicts.py            # exit status 1 where docs/verdicts.inc is ou
 python docs/verdicts.py --write    # bring it up to date
 """
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,11 +52,8 @@ def _value(verdict: Verdict) -> str:
     formula = parsed(text, verdict.hyperparameters) if len(text) <= _LONGEST else None
     if formula is None:
         return f"see `halotheory check {verdict.loss}`"
-    return (
-        f"${latex(formula)}$".replace("\\mathrm", "\\,\\mathrm")
-        .replace("} \\log", "}\\,\\log")
-        .replace("} z", "}\\, z")
-    )
+    apart = re.sub(r"(\\mathrm\{[^}]*\}) (?=z|\\log)", r"\1\\, ", latex(formula))
+    return f"${apart}$"
 
 
 def _failure(verdict: Verdict) -> tuple[str, str]:
