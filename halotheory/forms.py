@@ -287,10 +287,10 @@ def _split(shape: Expr) -> tuple[Expr, Expr]:
 
 def multiple(one: Expr, other: Expr) -> bool:
     """Return whether one function of z is a positive multiple of another, up to a constant."""
-    if same(one, other) or (other != 0 and (one / other).is_positive and (one / other).is_Rational):
+    if same(one, other) or (other != 0 and bool((one / other).is_positive) and (one / other).is_Rational):
         return True
     ratio = _ratio_of_steps(one, other)
-    return ratio is not None and ratio > 0 and same(one, ratio * other)
+    return ratio is not None and bool(ratio > 0) and same(one, ratio * other)
 
 
 def _ratio_of_steps(one: Expr, other: Expr) -> Expr | None:

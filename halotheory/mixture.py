@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -21,6 +22,7 @@ HALF = Rational(1, 2)
 
 _SIZES = [Rational(n, d) for n, d in ((1, 1000), (1, 20), (1, 4), (1, 2), (1, 1), (3, 2), (2, 1), (3, 1), (5, 1))]
 _SIZES += [Rational(n) for n in (8, 12, 20, 40, 100, 500)]
+_LARGEST_FACTOR = 1e6
 _THREE = [Rational(1), Rational(-2), Rational(7, 2)]
 _STEPS = [Rational(1, 1000), Rational(1, 10), Rational(1, 4)]
 _SIMPLE_RATES = [Rational(n, 20) for n in (2, 4, 1, 6, 5, 8, 3, 7, 9)] + [Rational(1, 100), Rational(1, 1000)]
@@ -165,6 +167,7 @@ def possible_rates(
             low, high = lower.bound if lower else 1.0, upper.bound if upper else math.inf
             if high < max(low, 1.0):
                 refuted.append(_contradiction(even, odd, lower, upper))
+                candidates += [] if refuted[-1] else _at_factor(high)
             else:
                 refuted.append(False)
                 candidates += _within(low, high, hyperparameters)
@@ -175,10 +178,9 @@ def possible_rates(
 
 def _within(low: float, high: float, hyperparameters: Sequence[Expr]) -> Iterator[Expr]:
     """Yield simple rates whose factor 1 / (1 - 2e) lies in the interval."""
-    between = Rational(repr(round(min(high, 2 * max(low, 1.0)), 3))) if math.isfinite(low) else Rational(2)
-    middle = [(1 - 1 / between) / 2] if between > 1 else []
+    ends = [rate for end in (low, high) for rate in _at_factor(end)]
     tried = 0
-    for rate in [*(value for value in hyperparameters if 0 < value < HALF), *_SIMPLE_RATES, *middle]:
+    for rate in [*(value for value in hyperparameters if 0 < value < HALF), *_SIMPLE_RATES, *ends]:
         if low - 1e-9 <= float(1 / (1 - 2 * rate)) <= high + 1e-9 and tried < 3:
             tried += 1
             yield rate
@@ -195,6 +197,13 @@ def _near_seams(function: Expr) -> list[Rational]:
         if place is not None and place.is_Rational:
             found += [abs(place + side * step) for step in (0, *_STEPS) for side in (1, -1)]
     return [size for size in found if size != 0]
+
+
+def _at_factor(factor: float) -> list[Expr]:
+    """Return the rate whose factor 1 / (1 - 2e) is the simple number near this one, if it is a rate."""
+    if not 1 < factor < _LARGEST_FACTOR:
+        return []
+    return [(1 - 1 / Rational(Fraction(factor).limit_denominator(1000))) / 2]
 
 
 def _values(even: Expr, odd: Expr, sizes: Sequence[Rational]) -> list[tuple[Rational, float, float]]:
