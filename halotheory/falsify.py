@@ -19,7 +19,6 @@ from halotheory.nonnegative import nonnegative
 
 SIMPLE = [Rational(*n) for n in ((0, 1), (1, 1), (1, 2), (2, 1), (5, 1), (10, 1), (1, 10), (20, 1), (50, 1), (100, 1))]
 _STEPS = [Rational(1, 10**k) for k in range(5)]
-_BITS = 256
 _MOST_GENERALISATIONS, _MOST_CONTEXTS, _MOST_TRIED = 4, 6, 500
 _SECONDS = 2.0
 _OTHER_SETTINGS = (Rational(1, 7), Rational(1, 2), Rational(3), Rational(20))
@@ -104,6 +103,7 @@ def find_witness(
     deadline: Deadline,
     *,
     where: Sequence[Relational] = (),
+    bits: int = 256,
 ) -> Search:
     """Return a counterexample, shown by exact or ball arithmetic, if there is one among the tuples.
 
@@ -118,12 +118,13 @@ def find_witness(
         settings: the hyperparameters' values as set.
         deadline: what is left of the time of the check.
         where: conditions that a counterexample must meet.
+        bits: of precision; two values that agree to these are not told apart.
     """
     ordered = sorted(tuples, key=_complexity)
     last = Search()
     for context in contexts(v, z, settings, where):
         here = [relation.subs(context) for relation in where]
-        found = _search(v.subs(context), z, test, ordered, settings, deadline, here)
+        found = _search(v.subs(context), z, test, ordered, settings, deadline, here, bits)
         if found.witness is not None:
             shown = {str(symbol): str(value) for symbol, value in context.items()}
             return Search(points=found.points, witness={**found.witness, **shown})
@@ -153,10 +154,11 @@ def _search(
     settings: Mapping[Symbol, Expr],
     deadline: Deadline,
     where: Sequence[Relational],
+    bits: int,
 ) -> Search:
     """Return a counterexample at the hyperparameters as set, and one for every value of them."""
     patience = deadline.at_most(_SECONDS)
-    values = _Values(v.subs(dict(settings)), z)
+    values = _Values(v.subs(dict(settings)), z, bits)
     set_where = [relation.subs(dict(settings)) for relation in where]
     failing: tuple[Expr, ...] | None = None
     tried = 0
@@ -176,8 +178,8 @@ def _search(
 class _Values:
     """The values of a function of z alone, each computed once."""
 
-    def __init__(self, v: Expr, z: Symbol) -> None:
-        self._v, self._z = v, z
+    def __init__(self, v: Expr, z: Symbol, bits: int) -> None:
+        self._v, self._z, self._bits = v, z, bits
         self._known: dict[Expr, arb | None] = {}
 
     def fails(self, test: Test, points: Sequence[Expr]) -> bool:
@@ -185,13 +187,13 @@ class _Values:
         values = {point: self._value(point) for point in points}
         if any(value is None for value in values.values()):
             return False
-        with flint.ctx.workprec(_BITS):
+        with flint.ctx.workprec(self._bits):
             return bool(test(lambda point: values[point], points) > 0)
 
     def _value(self, point: Expr) -> arb | None:
         if point not in self._known:
             try:
-                with flint.ctx.workprec(_BITS):
+                with flint.ctx.workprec(self._bits):
                     self._known[point] = ball(value_at(self._v, {self._z: fmpq(int(point.p), int(point.q))}))
             except UncoveredError:
                 self._known[point] = None

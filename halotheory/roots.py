@@ -12,7 +12,7 @@ from halotheory.enclose import sign
 from halotheory.program import Program
 from halotheory.tails import End, sign_near
 
-_BITS = 256
+_BITS = 768
 _MOST_BOXES = 20_000
 _NARROW, _FINE = Fraction(1, 2**60), Fraction(1, 2**100)
 

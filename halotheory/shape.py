@@ -19,6 +19,7 @@ Z = Symbol("z", real=True)
 
 
 _SECONDS = 2.0
+_PRECISIONS = (256, 4096)  # bits
 _SPAN = Rational(10)  # of the line that is looked at where a piece has no end
 
 
@@ -94,7 +95,7 @@ def _examined(
     where: Sequence[Relational],
 ) -> Finding:
     """Return what is found of a condition: a plain counterexample, else a proof, else one where proofs failed."""
-    quick = _falsified(condition, v, settings, deadline, where, falsify.simple_points())
+    quick = _falsified(condition, v, settings, deadline, where, falsify.simple_points(), _PRECISIONS[0])
     if quick.witness is not None:
         return _refuted(condition, quick.witness)
     tried = ["fails as set, but a counterexample for every value was not found"]
@@ -106,9 +107,10 @@ def _examined(
             return _proved(condition.name, condition.statement, method, decisions)
         tried = [decision.method for decision in decisions if decision.status is not Status.PROVED]
     points = [*falsify.simple_points(), *_places(condition, v, settings, deadline, where)]
-    found = _falsified(condition, v, settings, deadline, where, points)
-    if found.witness is not None:
-        return _refuted(condition, found.witness)
+    for bits in _PRECISIONS:
+        found = _falsified(condition, v, settings, deadline, where, points, bits)
+        if found.witness is not None:
+            return _refuted(condition, found.witness)
     return undecided(condition.name, condition.statement, "; ".join([*dict.fromkeys(tried), "no counterexample found"]))
 
 
@@ -188,8 +190,10 @@ def _falsified(
     deadline: Deadline,
     where: Sequence[Relational],
     points: Sequence[Rational],
+    bits: int,
 ) -> falsify.Search:
-    return falsify.find_witness(v, Z, condition.test, condition.tuples(points), settings, deadline, where=where)
+    tuples = condition.tuples(points)
+    return falsify.find_witness(v, Z, condition.test, tuples, settings, deadline, where=where, bits=bits)
 
 
 def _rising_goals(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> tuple[list[_Goal], str]:

@@ -7,7 +7,8 @@ decreases beyond M, so that its value at M bounds it.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from fractions import Fraction
+from functools import lru_cache, reduce
 from itertools import product
 from typing import Any
 
@@ -19,7 +20,7 @@ from sympy import Expr, Rational, Symbol
 from halotheory.enclose import UncoveredError, Value, ball, sign_of, value_at, whole_power
 from halotheory.unknowns import factored
 
-_STARTS = [4**k for k in range(1, 16)]
+_STARTS = [4**k for k in (1, 2, 3, 4, 5, 6, 8, 10, 15)]
 _STARTS_BESIDE = [4**k for k in (2, 5, 9, 15, 30)]
 _BITS = 160
 _MOST_TERMS, _ORDER, _HIGHEST = 8, 3, 4
@@ -27,8 +28,8 @@ _STEEP = 200  # of the exponential that bounds what vanishes faster
 _SPLIT = 2  # numbers of the scale behind the rates: the power and the power of log w
 
 Scale = tuple[Any, ...]
-"""(r4, r3, r2, r1, a, b): larger scales, in the order of tuples, belong to larger terms."""
-_UNIT: Scale = (fmpq(0),) * (_HIGHEST + _SPLIT)
+"""(r4, r3, r2, r1, a, b) as int or Fraction: larger scales, in the order of tuples, belong to larger terms."""
+_UNIT: Scale = (0,) * (_HIGHEST + _SPLIT)
 
 
 class _NotYetError(Exception):
@@ -55,6 +56,7 @@ class End:
         return (self.at, other) if self.side > 0 else (other, self.at)
 
 
+@lru_cache(maxsize=512)
 def sign_near(expression: Expr, z: Symbol, end: End) -> tuple[int, int] | None:
     """Return the sign that a function has everywhere near an end, and from which w on, or None.
 
@@ -196,19 +198,20 @@ class _Tail:
 
     def _up_to(self, scale: Scale) -> arb:
         """Return a ball with all values, for w >= start, of a scale that decreases from there on."""
-        *rates, power, logs = scale
-        log_start = arb(self._start).log()
-        slopes = [(degree, rate * degree) for degree, rate in zip(range(_HIGHEST, 0, -1), rates, strict=True) if rate]
-        growth = arb(max(power, fmpq(0))) + arb(max(logs, fmpq(0))) / log_start
+        *rates, power, logs = (_exact(part) for part in scale)
+        log_start, zero = arb(self._start).log(), fmpq(0)
+        degrees = range(_HIGHEST, 0, -1)
+        slopes = [(degree, rate * degree) for degree, rate in zip(degrees, rates, strict=True) if rate]
+        growth = arb(max(power, zero)) + arb(max(logs, zero)) / log_start
         if slopes:
             degree, steepest = slopes[0]
-            rising = sum((arb(max(slope, fmpq(0)) * self._start**d) for d, slope in slopes[1:]), growth)
+            rising = sum((arb(max(slope, zero) * self._start**d) for d, slope in slopes[1:]), growth)
             decreases = steepest < 0 and rising <= arb(-steepest * self._start**degree)
         else:
-            decreases = (power < 0 and arb(max(logs, fmpq(0))) / log_start <= arb(-power)) or (power == 0 and logs < 0)
+            decreases = (power < 0 and arb(max(logs, zero)) / log_start <= arb(-power)) or (power == 0 and logs < 0)
         if not decreases:
             raise _NotYetError
-        exponent = sum((rate * self._start**d for d, rate in zip(range(_HIGHEST, 0, -1), rates, strict=True)), fmpq(0))
+        exponent = sum((rate * self._start**d for d, rate in zip(degrees, rates, strict=True)), zero)
         value = (arb(exponent) + arb(power) * log_start + arb(logs) * log_start.log()).exp()
         return arb(0).union(value)
 
@@ -249,7 +252,7 @@ class _Tail:
             return reduce(lambda x, i: x * (q - i) / (i + 1), range(k), fmpq(1))
 
         remainder = arb(binomial(_ORDER)) * ((1 + width).log() * arb(q - _ORDER)).exp()
-        return self._series(r, binomial, remainder).scaled(lead, tuple(x * q for x in scale))
+        return self._series(r, binomial, remainder).scaled(lead, tuple(x * _number(q) for x in scale))
 
     def _log(self, germ: _Germ) -> _Germ:
         scale, c, r, width = self._around(germ)
@@ -258,22 +261,22 @@ class _Tail:
         *rates, power, logs = scale
         if logs != 0:
             raise _NotYetError
-        terms = {_scale(power=degree): rate for degree, rate in zip(range(_HIGHEST, 0, -1), rates, strict=True)}
-        terms |= {_scale(logs=1): power, _UNIT: fmpq(0) if c == 1 else ball(c).log()}
+        terms = {_scale(power=degree): _exact(rate) for degree, rate in zip(range(_HIGHEST, 0, -1), rates, strict=True)}
+        terms |= {_scale(logs=1): _exact(power), _UNIT: fmpq(0) if c == 1 else ball(c).log()}
         remainder = arb((-1) ** (_ORDER + 1)) / _ORDER / whole_power(1 + width, _ORDER)
         near_one = self._series(r, lambda k: fmpq((-1) ** (k + 1), k) if k else fmpq(0), remainder)
         return _sum([_Germ(terms), near_one])
 
     def _exp(self, germ: _Germ) -> _Germ:
-        rates = [fmpq(0)] * _HIGHEST
-        power, factor, rest = fmpq(0), fmpq(1), {}
+        rates: list[Any] = [0] * _HIGHEST
+        power, factor, rest = 0, fmpq(1), {}
         for scale, c in germ.terms.items():
             degree = scale[_HIGHEST]
             plain = isinstance(c, fmpq) and not any(scale[:_HIGHEST])
-            if plain and scale[-1] == 0 and degree.q == 1 and 0 < degree <= _HIGHEST:
-                rates[_HIGHEST - int(degree.p)] = c
+            if plain and scale[-1] == 0 and degree in range(1, _HIGHEST + 1):
+                rates[_HIGHEST - int(degree)] = _number(c)
             elif plain and scale == _scale(logs=1):
-                power = c
+                power = _number(c)
             elif scale == _UNIT:
                 factor = ball(c).exp()
             else:
@@ -282,7 +285,7 @@ class _Tail:
         if any(scale > _UNIT for scale in rest):
             return self._vanishing(germ)
         remainder = self._small(r).exp() / _factorial(_ORDER)
-        return self._series(r, lambda k: fmpq(1, _factorial(k)), remainder).scaled(factor, (*rates, power, fmpq(0)))
+        return self._series(r, lambda k: fmpq(1, _factorial(k)), remainder).scaled(factor, (*rates, power, 0))
 
     def _vanishing(self, germ: _Germ) -> _Germ:
         """Return exp of a function that falls below -200 w."""
@@ -291,7 +294,7 @@ class _Tail:
         total = sum((ball(c) * (self._up_to(_subtract(k, scale)) if k != scale else 1) for k, c in above.terms.items()))
         if not total < 0:
             raise _NotYetError
-        rates = (*_UNIT[: _HIGHEST - 1], fmpq(-_STEEP), *_UNIT[:_SPLIT])
+        rates = (*_UNIT[: _HIGHEST - 1], -_STEEP, *_UNIT[:_SPLIT])
         return _Germ({rates: arb(0).union(arb(1))})
 
     def _absolute(self, germ: _Germ) -> _Germ:
@@ -361,8 +364,16 @@ def _collected(terms: Iterable[tuple[Scale, Value]]) -> _Germ:
     return _Germ(exact | {scale: c + exact[scale] if exact.get(scale) else c for scale, c in balls.items()})
 
 
+def _exact(number: int | Fraction) -> fmpq:
+    return fmpq(number.numerator, number.denominator)
+
+
+def _number(exact: fmpq) -> int | Fraction:
+    return int(exact.p) if exact.q == 1 else Fraction(int(exact.p), int(exact.q))
+
+
 def _scale(*, power: int = 0, logs: int = 0) -> Scale:
-    return (*_UNIT[:_HIGHEST], fmpq(power), fmpq(logs))
+    return (*_UNIT[:_HIGHEST], power, logs)
 
 
 def _add(one: Scale, other: Scale) -> Scale:
