@@ -16,7 +16,17 @@ from halotheory.deadline import Deadline, time_limit
 from halotheory.estimated import same
 from halotheory.explain import explained
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
-from halotheory.forms import ONE_TERM, Case, Example, Form, examples, forms, held_variants, reference_free
+from halotheory.forms import (
+    ONE_TERM,
+    Case,
+    Example,
+    Form,
+    examples,
+    forms,
+    held_variants,
+    may_be_factor,
+    reference_free,
+)
 from halotheory.matching import Match, match
 from halotheory.nonnegative import identically_zero
 from halotheory.numerics import numeric_warnings
@@ -178,7 +188,9 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
     plain = [replace(example, term=by_value(example.term)) for example in terms]
     if tried:
         return _none_is_a_halo(traced, tried, plain, values)
-    held = [variant.terms for variant in held_variants(terms, kl=traced.loss.needs_kl)]
+    kl = traced.loss.needs_kl
+    variants = held_variants(terms, kl=kl)
+    held = [v.terms for v in variants if all(may_be_factor(e, s, kl=kl) for e in v.terms for s in v.parts)]
     return _no_form(traced, plain, held, values)
 
 
@@ -452,7 +464,9 @@ class _Judge:
 
     def _over_cases(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr]) -> Finding:
         """Return the finding over all cases: refuted in one, proved in all, or open."""
-        found = [self._in_case(examine, v, free, case) for case in self.form.cases]
+        fixed = {symbol: value for symbol, value in self.values.items() if symbol not in free}
+        cases = [case for case in self.form.cases if case.conditions(fixed) is not None]
+        found = [self._in_case(examine, v, free, case) for case in cases]
         telling = (Status.PROVED,) if examine is non_constant else (Status.REFUTED, Status.UNDECIDED)
         for status in telling:  # one case in which v varies is enough
             for finding in found:
@@ -461,15 +475,15 @@ class _Judge:
         if len(found) == 1:
             return found[0]
         methods = "; ".join(
-            f"for {', '.join(map(str, case.conditions({})))}: {finding.method}"
-            for case, finding in zip(self.form.cases, found, strict=True)
+            f"for {', '.join(map(str, case.conditions(fixed) or ()))}: {finding.method}"
+            for case, finding in zip(cases, found, strict=True)
         )
         return replace(found[0], method=methods)
 
     def _in_case(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr], case: Case) -> Finding:
         fixed = {symbol: value for symbol, value in self.values.items() if symbol not in free}
         domains = [relation for relation in self.domains if relation.free_symbols <= set(free)]
-        return examine(case.of(v, fixed), free, self.deadline, where=[*case.conditions(fixed), *domains])
+        return examine(case.of(v, fixed), free, self.deadline, where=[*(case.conditions(fixed) or ()), *domains])
 
 
 def _spoiled(form: Form) -> _Outcome:
@@ -512,7 +526,8 @@ def _mixture(judged: _Judge, strictly: _Outcome) -> _Outcome:
     shape = judged.form.shapes[ONE_TERM].subs(dict(judged.values))
     even, odd = mixture.parts(shape)
     if odd == 0:
-        return _unmixed(limited, strictly, {mixture.HALF: {ONE_TERM: mixture.swapped_pairs(shape) or shape}})
+        note = "whether labels that are flipped half of the time make a label_mixture is open"
+        return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
     somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}  # one rate must do for all contexts
     at_one = [part.subs(somewhere) for part in (even, odd)]
     rates = mixture.possible_rates(at_one[0], at_one[1], list(judged.values.values()), limited.deadline)

@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import importlib.util
 import inspect
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -308,6 +309,8 @@ def _hyperparameter(parameter: inspect.Parameter, fail: Callable[[str, str], NoR
     if isinstance(value, bool) or not isinstance(value, int | float):
         shown = "no default" if value is parameter.empty else f"the default {value!r}"
         fail(f"hyperparameter '{parameter.name}' has {shown}; give it a float", parameter.name)
+    if not math.isfinite(value):
+        fail(f"hyperparameter '{parameter.name}' has the default {value}; give it a finite number", parameter.name)
     return float(value)
 
 

@@ -13,7 +13,7 @@ from halotheory.enclose import sign
 from halotheory.findings import Status
 from halotheory.nonnegative import nonnegative
 from halotheory.operations import detach
-from halotheory.outputs import by_value
+from halotheory.outputs import KL, by_value
 
 _SECONDS = 2.0
 _PLACES = (0, 1, -1, 5, -5, 40, -40)
@@ -64,17 +64,28 @@ def _still(symbol: Symbol) -> Expr:
 
 
 def _replaced(term: Expr, moving: frozenset[Symbol], parts: dict[Expr, Symbol]) -> Expr:
-    if not any(part.free_symbols & moving for part in term.atoms(detach)):
+    if not any(part.free_symbols & moving for part in term.atoms(detach)) and not _weighed_by_kl(term, moving):
         return term
     if _constant(term, moving):
         return parts.setdefault(term, _symbol(term, len(parts)))
     if term.is_Add or term.is_Mul:
         constant = [part for part in term.args if part.has(detach) and _constant(part, moving)]
+        if term.is_Mul and term.free_symbols & moving - {KL}:
+            constant += [part for part in term.args if part.free_symbols & moving == {KL} and part not in constant]
         others = [part for part in term.args if part not in constant]
         together = term.func(*constant)
         taken = [parts.setdefault(together, _symbol(together, len(parts)))] if constant else []
         return term.func(*taken, *(_replaced(part, moving, parts) for part in others))
     return term.func(*(_replaced(argument, moving, parts) for argument in term.args))
+
+
+def _weighed_by_kl(term: Expr, moving: frozenset[Symbol]) -> bool:
+    """Return whether a factor depends on kl, which comes detached, and another on log-ratios."""
+    products = (part for part in term.atoms(sympy.Mul) if KL in part.free_symbols)
+    return any(
+        part.free_symbols & moving - {KL} and any(factor.free_symbols & moving == {KL} for factor in part.args)
+        for part in products
+    )
 
 
 def _constant(term: Expr, moving: frozenset[Symbol]) -> bool:

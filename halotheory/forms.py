@@ -10,7 +10,7 @@ from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.detached import Held, held, not_positive
-from halotheory.direction import linear_forms, linear_parts, spread, tidied
+from halotheory.direction import linear_forms, spread, tidied
 from halotheory.estimated import estimated_readings, same
 from halotheory.link import linked_readings
 from halotheory.nonnegative import identically_zero
@@ -53,21 +53,26 @@ class Case:
         context: what stands for symbols of the context.
         where: conditions on symbols, and on `Z` where v lives on a half-line.
         truths: which of the loss's own conditions on the context hold.
+        side: -1 where the sign a is the other one.
     """
 
     context: Mapping[Symbol, Expr] = field(default_factory=dict)
     where: Sequence[Relational] = ()
     truths: Mapping[Relational, Expr] = field(default_factory=dict)
+    side: int = 1
 
     def of(self, function: Expr, fixed: Mapping[Symbol, Expr]) -> Expr:
         """Return the function of z in this case, with these hyperparameters already put into it."""
         told = {relation.subs(dict(fixed)): truth for relation, truth in self.truths.items()}
-        return function.xreplace(told).subs(dict(self.context))
+        return self.side * function.xreplace(told).subs(dict(self.context))
 
-    def conditions(self, fixed: Mapping[Symbol, Expr]) -> list[Relational]:
-        """Return what holds in this case, with these hyperparameters put in."""
+    def conditions(self, fixed: Mapping[Symbol, Expr]) -> list[Relational] | None:
+        """Return what holds in this case, with these hyperparameters put in; None where they rule it out."""
         told = [relation if truth == sympy.true else relation.negated for relation, truth in self.truths.items()]
-        return [*self.where, *(relation.subs(dict(fixed)) for relation in told)]
+        here = [relation.subs(dict(fixed)) for relation in told]
+        if sympy.false in here:
+            return None
+        return [*self.where, *(relation for relation in here if relation != sympy.true)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +237,7 @@ def _form(
         constants[label], shapes[label] = _split(found[label][0].shape)
         moved = [reading.shape for reading in found[label] if Z in reading.shape.free_symbols]
         weighted |= not all(same(_split(shape)[1], shapes[label]) for shape in moved)
-    shapes, cases, turned = _cases(shapes)
+    shapes, cases, turned = _cases(shapes, set(traced.hyperparameters.values()))
     context = _context(traced, shapes)
     if context or weighted or len(cases) > 1:
         relaxations.append("context_indexed_value")
@@ -253,13 +258,14 @@ def _form(
     )
 
 
-def _cases(shapes: Mapping[str, Expr]) -> tuple[dict[str, Expr], Sequence[Case], bool]:
+def _cases(shapes: Mapping[str, Expr], known: set[Expr]) -> tuple[dict[str, Expr], Sequence[Case], bool]:
     """Return the shapes, the cases of their conditions on the context, and whether only a sign tells these apart.
 
     A sign a may depend on x and y, so that v and -v in two cases are one value function.
     """
     atoms = {atom for shape in shapes.values() for part in shape.atoms(Piecewise) for atom in part.atoms(Relational)}
-    conditions = sorted((atom for atom in atoms if Z not in atom.free_symbols), key=str)
+    ours = (atom for atom in atoms if Z not in atom.free_symbols and atom.free_symbols - known)
+    conditions = sorted(ours, key=str)
     if not 0 < len(conditions) <= _MOST_CONDITIONS:
         return dict(shapes), (Case(),), False
     choices = product((sympy.true, sympy.false), repeat=len(conditions))
@@ -419,46 +425,41 @@ def _held_forms(traced: Traced, constant: HeldTerms, settings: Mapping[Symbol, E
         lambda e: linked_readings(e.term, e.y, e.among, below=below),
     ]
     for read in readers:
-        found = [_with_factors(form, constant, settings, kl=kl) for form in _forms(traced, constant.terms, read)]
-        yield from found
-        if found:
-            return
+        for form in _forms(traced, constant.terms, read):
+            weighted = _with_factors(form, constant, settings, kl=kl)
+            if weighted is not None:
+                yield weighted
 
 
-def _with_factors(form: Form, constant: HeldTerms, settings: Mapping[Symbol, Expr], *, kl: bool) -> Form:
-    """Return a form in which detached parts are context, with what is known of their values."""
+def _with_factors(form: Form, constant: HeldTerms, settings: Mapping[Symbol, Expr], *, kl: bool) -> Form | None:
+    """Return a form whose detached parts are factors of v or of its argument; None where one of them is not."""
     parts = constant.parts
-    moves = [symbol for example in constant.terms for symbol in moving(example.among, kl=kl)]
     names = [symbol for symbol in form.context if symbol in parts]
     factors = all(_scales(shape, symbol) for shape in form.shapes.values() for symbol in names)
+    if not factors or set(names) != set(parts):  # (what is only added depends on theta by value, and is no constant)
+        return None
     kept = [name for name in form.relaxations if name != "context_indexed_value"]
-    if len(names) < len(form.context) or not factors:
-        kept.append("context_indexed_value")
-    if factors:
-        kept.append("detached_weight")
+    kept += ["context_indexed_value"] * (len(names) < len(form.context)) + ["detached_weight"]
+    moves = [symbol for example in constant.terms for symbol in moving(example.among, kl=kl)]
     doubtful = [symbol for symbol in names if not symbol.is_positive]
     places = (not_positive(parts[symbol], moves, settings) for symbol in doubtful)
     spoiled = next((place for place in places if place is not None), None)
-    unsure = None
-    own = [output.log_ratio for output in constant.terms[0].among if output.own]
-    if not factors and not all(_takes_all_values(parts[symbol], moves, own) for symbol in names):
-        unsure = "a detached part may not take the values at which the form fails"
-    elif factors and doubtful and spoiled is None:
-        unsure = "the sign of a detached factor is open"
     return replace(
         form,
         relaxations=kept,
-        spoiled=spoiled if factors else None,
-        unsure=unsure,
+        spoiled=spoiled,
+        unsure="the sign of a detached factor is open" if doubtful and spoiled is None else None,
         notes=[*form.notes, *(f"{symbol} = {parts[symbol]}, held constant" for symbol in names)],
     )
 
 
-def _takes_all_values(part: Expr, moves: Sequence[Symbol], own: Sequence[Symbol]) -> bool:
-    """Return whether a part is linear in log-ratios, of other examples too: then it is any number, whatever z is."""
-    found = list(linear_parts(tidied(part), frozenset(moves)))
-    whole = len(found) == 1 and not (tidied(part) - found[0][0]).free_symbols & set(moves)
-    return whole and any(symbol not in own and not symbol.is_nonnegative for symbol in found[0][1])
+def may_be_factor(example: Example, symbol: Symbol, *, kl: bool) -> bool:
+    """Return whether a part that is held constant may scale the term, up to a constant, or what moves inside it."""
+    moves = moving(example.among, kl=kl)
+    term = example.term
+    outside = tidied(term - symbol * term.subs(symbol, 1))
+    scaled = tidied(term.xreplace({moved: moved / symbol for moved in moves}))
+    return not outside.free_symbols & set(moves) or symbol not in scaled.free_symbols
 
 
 def _scales(shape: Expr, symbol: Symbol) -> bool:

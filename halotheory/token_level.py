@@ -10,6 +10,7 @@ from halotheory.direction import tidied
 from halotheory.enclose import sign
 from halotheory.estimated import same
 from halotheory.forms import ONE_TERM, Case, Example, Form, multiple
+from halotheory.operations import detach
 from halotheory.outputs import Output, by_value
 from halotheory.shape import Z
 from halotheory.trace import Traced, token_symbol
@@ -56,25 +57,40 @@ def token_forms(traced: Traced) -> Iterator[Form]:
     if term.free_symbols - known:
         return
     constant, shape = tidied(_in_z(term, advantage)).as_independent(Z, as_Add=True)
-    yield Form(
-        shapes={ONE_TERM: shape},
-        constants={ONE_TERM: constant},
-        reward="log-ratio of an implied policy, with r - E_Q[r] = exp(log_ratio)*advantage",
-        normalizer=sympy.S.One,
-        point="contained in the advantage A = Q(y) - E_policy[Q]: Q the policy",
-        relaxations=("implied_policy", "context_indexed_value"),
-        cases=(
-            Case(context={advantage: _SIZE}, where=(sympy.StrictGreaterThan(Z, 0),)),
-            Case(context={advantage: -_SIZE}, where=(sympy.StrictLessThan(Z, 0),)),
-        ),
-        context=(advantage,),
-    )
+    if any(shape.subs({**side, Z: 0}).has(sympy.zoo, sympy.oo, sympy.nan) for side in _sides(advantage)):
+        return  # no v on the whole line goes on from a limit that is not finite
+    up, down = _sides(advantage)
+    for side in (1, -1):
+        yield Form(
+            shapes={ONE_TERM: shape},
+            constants={ONE_TERM: constant},
+            reward="log-ratio of an implied policy, with r - E_Q[r] = exp(log_ratio)*advantage",
+            normalizer=sympy.S.One,
+            point="contained in the advantage A = Q(y) - E_policy[Q]: Q the policy",
+            relaxations=("implied_policy", "context_indexed_value"),
+            cases=(
+                Case(context=up, where=(sympy.StrictGreaterThan(Z, 0),)),
+                Case(context=down, where=(sympy.StrictLessThan(Z, 0),), side=side),
+            ),
+            context=(advantage,),
+            notes=["for negative advantages the sign a is the other one"] * (side < 0),
+            unsure="a detached factor of a token-level loss is not analysed" if _detaches(traced) else None,
+        )
+
+
+def _sides(advantage: Symbol) -> tuple[dict[Symbol, Expr], dict[Symbol, Expr]]:
+    return {advantage: _SIZE}, {advantage: -_SIZE}
+
+
+def _detaches(traced: Traced) -> bool:
+    parts = (part for token in traced.tokens for part in token.term.atoms(detach))
+    return any(symbol.name.startswith("policy_") for part in parts for symbol in part.free_symbols)
 
 
 def excluded(traced: Traced) -> bool:
     """Return whether no implied policy can help: no advantage is given, or the loss moves where it is 0."""
     terms = token_terms(traced)
-    if not terms:
+    if not terms or _detaches(traced):
         return False
     advantage = token_symbol("advantages", 0)
     if advantage not in terms[0].free_symbols:
