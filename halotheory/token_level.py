@@ -143,7 +143,18 @@ def _in_z(term: Expr, advantage: Symbol) -> Expr:
     """Return the term with the ratio written as z / A, which is positive; log(z/A) <= c becomes z/A <= exp(c)."""
     conditions = {atom for part in term.atoms(Piecewise) for atom in part.atoms(Relational)}
     plain = {condition: _without_logarithm(condition, Z / advantage) for condition in conditions}
-    return term.xreplace(plain).subs(LOG_RATIO, sympy.log(Z / advantage))
+    return _exponentials_inside(term.xreplace(plain)).subs(LOG_RATIO, sympy.log(Z / advantage))
+
+
+def _exponentials_inside(term: Expr) -> Expr:
+    """Return the term with the exponential of a choice written as a choice of exponentials."""
+
+    def inside(exponent: Expr) -> Expr:
+        if not isinstance(exponent, Piecewise):
+            return sympy.exp(exponent)
+        return Piecewise(*((inside(choice), condition) for choice, condition in exponent.args))
+
+    return term.replace(sympy.exp, inside)
 
 
 def _without_logarithm(condition: Relational, ratio: Expr) -> Expr:

@@ -379,7 +379,7 @@ def _witness(finding: Finding, verdict: Verdict) -> tuple[list[Number], list[Num
 
 def _context_of(finding: Finding) -> dict[str, str]:
     assert finding.witness is not None
-    return {name: text for name, text in finding.witness.items() if not re.fullmatch(r"z\d|v\(z\d\)", name)}
+    return {name: text for name, text in finding.witness.items() if not re.fullmatch(r"z\d|v\(z\d?\)", name)}
 
 
 def _excess(condition: str, places: Sequence[Number], values: Sequence[Number]) -> Number:

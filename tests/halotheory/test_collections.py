@@ -22,6 +22,7 @@ KNOWN_OPEN = {
     "dpo_with_step_at_37",
     "tanh_faster_between_one_and_two_millionths",
     "minute_quadratic",
+    "flipped_half_the_time",
 }
 """Losses that the checker may leave undecided; a wrong verdict is none of the excuses."""
 

@@ -5,9 +5,9 @@ import sympy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halotheory.deadline import Deadline
 from halotheory.enclose import sign
 from halotheory.findings import Status
-from halotheory.deadline import Deadline
 from halotheory.nonnegative import identically_zero, nonnegative
 
 z = sympy.Symbol("z", real=True)

@@ -370,3 +370,44 @@ def branches_on_a_hyperparameter(policy_logps, reference_logps, desirable, kl, *
         z = z * z.abs()
     value = torch.tanh(beta * z)
     return torch.where(desirable, -value, value)
+
+
+# what is detached, and what a sign may depend on
+
+
+def cancelled_by_value(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -beta * (h - h.detach())
+
+
+def detached_margin(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -F.logsigmoid(beta * h - policy_chosen_logps.detach())
+
+
+def weighted_by_kl(policy_logps, reference_logps, desirable, kl):
+    value = torch.tanh(policy_logps - reference_logps - kl)
+    return torch.where(desirable, -value, value) * torch.exp(-kl).detach()
+
+
+def clamped_by_hyperparameters(policy_logps, reference_logps, desirable, kl, *, low=0.3):
+    value = torch.clamp(policy_logps - reference_logps - kl, -low, 1 - 2 * low)
+    return torch.where(desirable, -value, value)
+
+
+def size_of_the_advantage(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    return -(ratio * advantages.abs() * mask).sum(-1)
+
+
+def detached_factor_of_tokens(policy_token_logps, reference_token_logps, advantages, mask):
+    log_ratio = policy_token_logps - reference_token_logps
+    return -(torch.sigmoid(log_ratio).detach() * log_ratio.exp() * advantages * mask).sum(-1)
+
+
+def policy_gradient(policy_token_logps, reference_token_logps, advantages, mask):
+    return -((policy_token_logps - reference_token_logps) * advantages * mask).sum(-1)
