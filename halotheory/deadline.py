@@ -53,13 +53,14 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def _finalizing(frame: FrameType | None) -> bool:
-    """Return whether an object is being finalized, where Python would swallow the exception and complain.
+    """Return whether an object is being finalized, or garbage collected, where Python would swallow the exception.
 
     So it is where an object of z3 is being built: its finalizer would fail on what is not there yet.
     """
     while frame is not None:
         name, file = frame.f_code.co_name, frame.f_code.co_filename
-        if name == "__del__" or file.endswith("weakref.py") or (name == "__init__" and file.endswith("z3.py")):
+        callback = name in {"__del__", "gc_callback"} or file.endswith("weakref.py")
+        if callback or (name == "__init__" and file.endswith("z3.py")):
             return True
         frame = frame.f_back
     return False
