@@ -12,7 +12,7 @@ from torch import Tensor
 from halotheory import mixture
 from halotheory.agreement import check_agreement
 from halotheory.contract import Loss, load_loss, loss_of
-from halotheory.deadline import Deadline, time_limit
+from halotheory.deadline import Deadline, in_time, time_limit
 from halotheory.estimated import same
 from halotheory.explain import explained
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
@@ -170,7 +170,6 @@ class _Decision:
 def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> _Decision:
     """Return the verdict on the forms of a loss: the first that is a HALO, or what refutes them all."""
     tried: list[tuple[Form, _Outcome, str]] = []
-    terms = [] if traced.loss.kind == "token" else examples(traced)
     for form in token_forms(traced) if traced.loss.kind == "token" else forms(traced, values):
         share = _SHARE if form.relaxations or not _detaches(traced) else _SMALL_SHARE
         outcome, holds_for = _attempt(form, traced, values, Deadline(share * deadline.left()))
@@ -184,7 +183,7 @@ def _decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -
                 notes=[*form.notes, *outcome.notes],
             )
         tried.append((form, outcome, holds_for))
-    terms = terms or sequence_examples(traced)
+    terms = sequence_examples(traced) if traced.loss.kind == "token" else examples(traced)
     plain = [replace(example, term=by_value(example.term)) for example in terms]
     if tried:
         return _none_is_a_halo(traced, tried, plain, values)
@@ -226,13 +225,8 @@ def _with_numbers(traced: Traced, values: Mapping[Symbol, Expr]) -> Traced:
 
 def _attempt(form: Form, traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[_Outcome, str]:
     """Return the verdict on one form, undecided when its share of the time has passed."""
-    try:
-        with time_limit(deadline.left()):
-            return _decide_form(form, traced, values, deadline)
-    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
-        if deadline.left() > 0:
-            raise
-        return _Outcome(word="undecided", notes=["its share of the time passed without a decision"]), _as_set(values)
+    late = _Outcome(word="undecided", notes=["its share of the time passed without a decision"])
+    return in_time(deadline, lambda: _decide_form(form, traced, values, deadline), (late, _as_set(values)))
 
 
 def _none_is_a_halo(
@@ -362,44 +356,25 @@ def _around(judged: "_Judge", outcome: _Outcome) -> str:
     ((symbol, value),) = judged.values.items()
     limited = replace(judged, deadline=Deadline(min(_REGION_SECONDS, judged.deadline.left())))
 
-    def same(other: Expr) -> bool | None:
-        found = replace(limited, values={symbol: other}).at({symbol: other})
-        return (
-            None
-            if found.word == "undecided"
-            else (found.word, found.relaxations)
-            == (
-                outcome.word,
-                outcome.relaxations,
-            )
-        )
-
-    def proved(relations: Sequence[Relational]) -> bool:
-        found = _generally(replace(limited, domains=[*limited.domains, *relations]), {})
+    def alike(found: _Outcome) -> bool:
         return (found.word, found.relaxations) == (outcome.word, outcome.relaxations)
 
-    try:
-        with time_limit(_REGION_SECONDS):
-            words = region(symbol, value, same, proved, limited.deadline)
-    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
-        if limited.deadline.left() > 0:
-            raise
-        words = None
+    def same(other: Expr) -> bool | None:
+        found = replace(limited, values={symbol: other}).at({symbol: other})
+        return None if found.word == "undecided" else alike(found)
+
+    def proved(relations: Sequence[Relational]) -> bool:
+        return alike(_generally(replace(limited, domains=[*limited.domains, *relations]), {}))
+
+    words = in_time(limited.deadline, lambda: region(symbol, value, same, proved, limited.deadline), None)
     as_set = _as_set(judged.values)
     return as_set if words is None else f"{as_set}; {words}" if words.startswith("another") else words
 
 
 def _generally(judged: "_Judge", fixed: Mapping[Symbol, Expr]) -> _Outcome:
     """Return what holds for all values of the hyperparameters that are not fixed, if it shows soon."""
-    seconds = min(_GENERAL_SECONDS, judged.deadline.left())
-    limited = replace(judged, deadline=Deadline(seconds))
-    try:
-        with time_limit(seconds):
-            return limited.at(fixed)
-    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
-        if limited.deadline.left() > 0:
-            raise
-        return _Outcome(word="undecided")
+    limited = replace(judged, deadline=Deadline(min(_GENERAL_SECONDS, judged.deadline.left())))
+    return in_time(limited.deadline, lambda: limited.at(fixed), _Outcome(word="undecided"))
 
 
 def _unless_mixed(judged: "_Judge", outcome: _Outcome) -> _Outcome:
@@ -703,14 +678,8 @@ def _construction(traced: Traced, decision: _Decision) -> Construction:
 
 def _tidied(v: Expr) -> Expr:
     """Return the value function with its conditions flattened, if that is quick; else as it is."""
-    seconds = Deadline(_TIDY_SECONDS)
-    try:
-        with time_limit(_TIDY_SECONDS):
-            return tidy(v, Z, seconds)
-    except Exception:  # the alarm may surface as whatever the interrupted library makes of it
-        if seconds.left() > 0:
-            raise
-        return v
+    deadline = Deadline(_TIDY_SECONDS)
+    return in_time(deadline, lambda: tidy(v, Z, deadline), v)
 
 
 def _sign(reading: _Reading, label: str) -> str:

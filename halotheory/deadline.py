@@ -3,9 +3,12 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _AGAIN = 0.05  # seconds until an alarm that had to be let pass, or was swallowed, is raised again
 
@@ -50,6 +53,20 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
         if outer:
             signal.setitimer(signal.ITIMER_REAL, max(outer - (time.monotonic() - began), 1e-3), _AGAIN)
+
+
+def in_time(deadline: Deadline, do: Callable[[], T], late: T) -> T:
+    """Return what `do` returns, or `late` where the deadline passes first, by whatever name the alarm surfaces.
+
+    An interrupted library may turn the alarm into an exception of its own; one that comes in time is passed on.
+    """
+    try:
+        with time_limit(deadline.left()):
+            return do()
+    except Exception:
+        if deadline.left() > 0:
+            raise
+        return late
 
 
 def _finalizing(frame: FrameType | None) -> bool:
