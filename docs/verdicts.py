@@ -11,7 +11,7 @@ from pathlib import Path
 
 from halotheory.catalogue import Entry, catalogue
 from halotheory.findings import Status, Verdict
-from halotheory.typeset import latex, parsed
+from halotheory.reporting.typeset import latex, parsed
 
 TABLES = Path(__file__).with_name("verdicts.inc")
 _LONGEST = 90  # characters of a value function that is set as a formula

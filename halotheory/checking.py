@@ -9,14 +9,16 @@ from sympy import Expr, Symbol
 from sympy.core.relational import Relational, StrictLessThan
 from torch import Tensor
 
-from halotheory import mixture
-from halotheory.agreement import check_agreement
 from halotheory.contract import Loss, load_loss, loss_of
 from halotheory.deadline import Deadline, in_time, time_limit
-from halotheory.estimated import same
-from halotheory.explain import explained
 from halotheory.findings import Construction, Finding, Status, Verdict, VerdictWord, undecided
-from halotheory.forms import (
+from halotheory.proving.nonnegative import identically_zero
+from halotheory.proving.pieces import tidy
+from halotheory.proving.shape import Z, concave_in_gains, non_constant, non_decreasing
+from halotheory.reading import mixture
+from halotheory.reading.estimated import same
+from halotheory.reading.explain import explained
+from halotheory.reading.forms import (
     ONE_TERM,
     Case,
     Example,
@@ -27,17 +29,15 @@ from halotheory.forms import (
     may_be_factor,
     reference_free,
 )
-from halotheory.matching import Match, match
-from halotheory.nonnegative import identically_zero
-from halotheory.numerics import numeric_warnings
-from halotheory.operations import detach, exact
-from halotheory.outputs import by_value
-from halotheory.pieces import tidy
-from halotheory.refute import no_reference_point, reference_outside_ratio, simple_value
-from halotheory.region import region
-from halotheory.shape import Z, concave_in_gains, non_constant, non_decreasing
-from halotheory.token_level import excluded, sequence_examples, token_forms
-from halotheory.trace import Traced, trace
+from halotheory.reading.matching import Match, match
+from halotheory.reading.outputs import by_value
+from halotheory.reading.refute import no_reference_point, reference_outside_ratio, simple_value
+from halotheory.reading.region import region
+from halotheory.reading.token_level import excluded, sequence_examples, token_forms
+from halotheory.tracing.agreement import check_agreement
+from halotheory.tracing.numerics import numeric_warnings
+from halotheory.tracing.operations import detach, exact
+from halotheory.tracing.trace import Traced, trace
 
 DEFAULT_TIMEOUT = 60.0
 """Seconds that a check may take before what is open stays undecided."""

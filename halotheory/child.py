@@ -89,7 +89,7 @@ def _answer(request: Mapping[str, Any], say: Any) -> dict[str, object]:
     verdict = check(loss, settings=settings, strict=request["strict"], timeout=left)
     observed: Any = {}
     if request["observe"]:
-        from halotheory.observed import observe
+        from halotheory.reporting.observed import observe
 
         say({"stage": "observing the loss"})
         observed = observe(loss.with_settings(settings))

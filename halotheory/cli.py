@@ -16,8 +16,8 @@ from halotheory.isolation import DEFAULT_TIMEOUT, check_file_isolated, examine_f
 from halotheory.settings import parse_settings
 
 if TYPE_CHECKING:
-    from halotheory.figures import Observed
     from halotheory.findings import Verdict
+    from halotheory.reporting.figures import Observed
 
 app = typer.Typer(
     name="halotheory",
@@ -91,7 +91,7 @@ def check(
     if as_json:
         print(json.dumps(verdict.as_dict(), indent=2))
         return _EXIT[verdict.verdict]
-    from halotheory.report import render, show
+    from halotheory.reporting.report import render, show
 
     show(render(verdict))
     return _EXIT[verdict.verdict]
@@ -112,7 +112,7 @@ def losses(
     """
     from halotheory.catalogue import catalogue
     from halotheory.losses import __all__ as names
-    from halotheory.report import counting, show, summary
+    from halotheory.reporting.report import counting, show, summary
 
     with counting(len(names)) as started:
         entries = catalogue(names, timeout=timeout, started=started)
@@ -174,7 +174,7 @@ def plot(
 
       halotheory plot dpo kto my_loss.py --set beta=1 --output values.svg
     """
-    from halotheory.plot import draw_value_functions
+    from halotheory.reporting.plot import draw_value_functions
 
     _need_folder(output)
     draw_value_functions(_checked(names, settings or []), output, reach=reach)
@@ -194,7 +194,7 @@ def _examined(
             timeout=timeout,
             observe=observe,
             progress=_progress(loss),
-            meanwhile=lambda: import_module("halotheory.saturation"),  # for the report
+            meanwhile=lambda: import_module("halotheory.proving.saturation"),  # for the report
         )
         return found.verdict, found.observed
     from halotheory.checking import check as check_loss
@@ -202,11 +202,11 @@ def _examined(
 
     loaded = load_loss(loss, settings)
     verdict = check_loss(loaded, strict=strict, timeout=timeout)
-    return verdict, import_module("halotheory.observed").observe(loaded) if observe else {}
+    return verdict, import_module("halotheory.reporting.observed").observe(loaded) if observe else {}
 
 
 def _write_proofs(loss: str, verdict: "Verdict", observed: "Observed", html: Path | None, latex: Path | None) -> None:
-    from halotheory import proof
+    from halotheory.reporting import proof
     from halotheory.source import source_of
 
     prepared = proof.proof_of(verdict, source_of(loss, verdict.loss), observed)

@@ -11,7 +11,7 @@ import sympy
 from sympy import Expr, Piecewise, Rational, Symbol
 
 from halotheory.errors import HaloTheoryError
-from halotheory.shape import Z
+from halotheory.proving.shape import Z
 
 _LONGEST = 20_000  # characters
 _LARGEST_POWER = 1000  # of one number by another
@@ -100,7 +100,7 @@ _OPERATIONS: dict[type[ast.AST], Callable[..., Any]] = {
 def read_formula(text: str, names: Mapping[str, Symbol] | None = None) -> Expr:
     """Return the expression that a text such as `1/(1+exp(-beta*z))` writes down.
 
-    Decimal numbers are exact: 0.1 is 1/10. `z` is `halotheory.shape.Z`; any other name is a positive symbol.
+    Decimal numbers are exact: 0.1 is 1/10. `z` is `halotheory.proving.shape.Z`; any other name is a positive symbol.
 
     Args:
         text: Python's arithmetic, comparisons, `FUNCTIONS`, and `Piecewise((value, condition), ...)`.

@@ -12,7 +12,7 @@ from sympy import Expr, Rational, Symbol
 from halotheory.contract import ARGUMENTS
 from halotheory.errors import HaloTheoryError
 from halotheory.formula import read_formula
-from halotheory.shape import Z
+from halotheory.proving.shape import Z
 from halotheory.torch_code import torch_code
 
 ReferencePoint = Literal["kl", "rejected", "batch-mean"]

@@ -10,9 +10,9 @@ from halotheory.checking import check
 from halotheory.contract import Kind, Loss, load_loss, loss_of
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Finding, Status, Verdict
-from halotheory.implied import implied_value
-from halotheory.report import headline
-from halotheory.saturation import saturation
+from halotheory.proving.saturation import saturation
+from halotheory.reporting.implied import implied_value
+from halotheory.reporting.report import headline
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

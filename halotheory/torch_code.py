@@ -12,7 +12,7 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.str import StrPrinter
 
 from halotheory.errors import HaloTheoryError
-from halotheory.shape import Z
+from halotheory.proving.shape import Z
 
 _sigmoid, _logsigmoid, _softplus, _tanh = (Function(name) for name in ("sigmoid", "logsigmoid", "softplus", "tanh"))
 _log1p, _expm1, _absolute = (Function(name) for name in ("log1p", "expm1", "absolute"))
@@ -41,7 +41,7 @@ def torch_code(value: Expr, settings: Mapping[Symbol, Expr]) -> str:
     would be NaN.
 
     Args:
-        value: of `halotheory.shape.Z` and hyperparameters.
+        value: of `halotheory.proving.shape.Z` and hyperparameters.
         settings: the hyperparameters' values.
 
     Raises:

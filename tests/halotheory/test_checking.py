@@ -16,7 +16,7 @@ from halotheory.checking import check
 from halotheory.contract import load_loss
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Finding, Status, Verdict
-from halotheory.shape import Z
+from halotheory.proving.shape import Z
 
 ZOO = Path(__file__).parent / "zoo.py"
 MY_LOSS = Path(__file__).parents[2] / "examples" / "my_loss.py"

@@ -5,8 +5,8 @@ import sympy
 
 from halotheory.errors import HaloTheoryError
 from halotheory.formula import read_formula
-from halotheory.implied import read_value
-from halotheory.shape import Z
+from halotheory.proving.shape import Z
+from halotheory.reporting.implied import read_value
 
 BETA = sympy.Symbol("beta", positive=True)
 

@@ -10,9 +10,9 @@ from halotheory.checking import check
 from halotheory.contract import load_loss
 from halotheory.errors import HaloTheoryError
 from halotheory.formula import read_formula
-from halotheory.implied import numbers, read_value
+from halotheory.proving.shape import Z
+from halotheory.reporting.implied import numbers, read_value
 from halotheory.scaffold import ReferencePoint, new_loss, write_loss
-from halotheory.shape import Z
 from halotheory.torch_code import torch_code
 
 STEP = "where(z < 0, -1, 1)"

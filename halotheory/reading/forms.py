@@ -1,0 +1,514 @@
+"""The forms a * v(z) + C in which a loss may be read, the fewest relaxations first."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import combinations, product
+
+import sympy
+from sympy import Expr, Piecewise, Symbol
+from sympy.core.relational import Relational
+
+from halotheory.proving.nonnegative import identically_zero
+from halotheory.proving.shape import Z
+from halotheory.reading.detached import Held, held, not_positive
+from halotheory.reading.direction import linear_forms, spread, tidied
+from halotheory.reading.estimated import estimated_readings, same
+from halotheory.reading.link import linked_readings
+from halotheory.reading.outputs import Output, by_value, in_log_ratios, moving, outputs, swapped
+from halotheory.reading.reference import Reading, readings
+from halotheory.tracing.trace import Traced
+
+ONE_TERM = "example"
+"""The label of a term where labels do not matter."""
+
+_LARGEST_BATCH = 9
+_HALF = sympy.Rational(1, 2)
+_MOST_CONDITIONS = 3
+_MOST_PARTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """The loss of one example of a batch.
+
+    Attributes:
+        label: its label, or `example`.
+        term: its loss, in log-ratios, with what is detached marked.
+        y: the output that is judged.
+        among: every output of the batch.
+    """
+
+    label: str
+    term: Expr
+    y: Output
+    among: Sequence[Output]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """Where v must have its shape.
+
+    Attributes:
+        context: what stands for symbols of the context.
+        where: conditions on symbols, and on `Z` where v lives on a half-line.
+        truths: which of the loss's own conditions on the context hold.
+        side: -1 where the sign a is the other one.
+    """
+
+    context: Mapping[Symbol, Expr] = field(default_factory=dict)
+    where: Sequence[Relational] = ()
+    truths: Mapping[Relational, Expr] = field(default_factory=dict)
+    side: int = 1
+
+    def of(self, function: Expr, fixed: Mapping[Symbol, Expr]) -> Expr:
+        """Return the function of z in this case, with these hyperparameters already put into it."""
+        told = {relation.subs(dict(fixed)): truth for relation, truth in self.truths.items()}
+        return self.side * function.xreplace(told).subs(dict(self.context))
+
+    def conditions(self, fixed: Mapping[Symbol, Expr]) -> list[Relational] | None:
+        """Return what holds in this case, with these hyperparameters put in; None where they rule it out."""
+        told = [relation if truth == sympy.true else relation.negated for relation, truth in self.truths.items()]
+        here = [relation.subs(dict(fixed)) for relation in told]
+        if sympy.false in here:
+            return None
+        return [*self.where, *(relation for relation in here if relation != sympy.true)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A loss as a function of z = r(x, y) - E_Q[r(x, y')].
+
+    Attributes:
+        shapes: by label, the function of `Z` that the loss of an example is, up to its constant.
+        constants: by label, what is free of theta.
+        reward: r(x, y).
+        normalizer: l(y), a positive expression.
+        point: E_Q[r], with Q named.
+        relaxations: what the form needs.
+        either_output: whether the other output of the pair may be y as well.
+        cases: in each of which v must have its shape.
+        context: the symbols of the shapes that are free of theta, or detached.
+        spoiled: a point at which a factor that must be positive is not, if there is one.
+        notes: what a reader should know.
+        unsure: why nothing follows if the form fails.
+    """
+
+    shapes: Mapping[str, Expr]
+    constants: Mapping[str, Expr]
+    reward: str
+    normalizer: Expr
+    point: str
+    relaxations: Sequence[str] = ()
+    either_output: bool = False
+    cases: Sequence[Case] = (Case(),)
+    context: Sequence[Symbol] = ()
+    spoiled: Mapping[str, str] | None = None
+    notes: Sequence[str] = ()
+    unsure: str | None = None
+
+
+Reader = Callable[[Example], Iterable[Reading]]
+
+
+def reference_free(traced: Traced) -> bool:
+    """Return whether the loss names nothing that is computed with the reference model."""
+    return not traced.loss.needs_reference
+
+
+def examples(traced: Traced) -> list[Example]:
+    """Return the terms to be read: one by label, or one by label and batch where the batch matters."""
+    found = []
+    for label, term in traced.terms.items():
+        terms = [part.term for part in traced.batches.get(label, ())] or [term]
+        for one in terms:
+            among = _outputs_in(traced, one)
+            written = in_log_ratios(one, among)
+            if reference_free(traced):
+                written = written.xreplace({output.reference: sympy.S.Zero for output in among})
+            symbols = frozenset(symbol for output in among for symbol in (output.log_ratio, output.reference))
+            found.append(Example(label=label, term=spread(written, symbols), y=among[0], among=among))
+    return found
+
+
+def _outputs_in(traced: Traced, term: Expr) -> list[Output]:
+    every = outputs(traced, _LARGEST_BATCH)
+    last = max((o.example for o in every if {o.policy, o.reference, o.length} & term.free_symbols), default=0)
+    return [output for output in every if output.example <= last]
+
+
+def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
+    """Yield the forms of a loss on pairs or single outputs.
+
+    Args:
+        traced: the loss of one example.
+        settings: the values of the symbolic hyperparameters.
+    """
+    kl = traced.loss.needs_kl
+    terms = examples(traced)
+    values = [replace(example, term=by_value(example.term)) for example in terms]
+    if all(_still(example, kl=kl) for example in terms):
+        values = [replace(example, term=sympy.S.Zero) for example in terms]
+    plain = False
+    for form in _forms(traced, values, lambda e: readings(e.term, e.y, e.among, kl=kl)):
+        plain = True
+        yield from _for_another_reference(form, values[0].among)
+        yield form
+    for held_terms in held_variants(terms, kl=kl):
+        yield from _held_forms(traced, held_terms, settings)
+    yield from _forms(traced, values, lambda e: estimated_readings(e.term, e.y, e.among, kl=kl))
+    if not plain:  # a function of the difference of the log-ratios has no other link than the logarithm
+        below = reference_free(traced)
+        yield from _forms(traced, values, lambda e: linked_readings(e.term, e.y, e.among, below=below))
+    if traced.loss.kind == "paired" and traced.batches:
+        yield from _separate_forms(traced, values)
+
+
+def _forms(traced: Traced, terms: Sequence[Example], read: Reader) -> Iterator[Form]:
+    """Yield the forms that fit every label and every batch."""
+    labels = list(dict.fromkeys(example.label for example in terms if _moves(example)))
+    if not labels:
+        labels = [terms[0].label]
+    first = next(example for example in terms if example.label == labels[0])
+    for lead in _shared([example for example in terms if example.label == labels[0]], read):
+        found = {labels[0]: lead}
+        for label in {example.label for example in terms} - {labels[0]}:
+            same_label = [example for example in terms if example.label == label]
+            alike = (each for each in _shared(same_label, read) if _alike(each[0], same_label[0], lead[0], first))
+            preferred = sorted(alike, key=lambda each: each[0].own_included != lead[0].own_included)
+            if not preferred:
+                break
+            found[label] = preferred[0]
+        else:
+            form = _form(traced, found, lead[0], terms)
+            if form is not None:
+                yield form
+
+
+def _shared(examples: Sequence[Example], read: Reader) -> Iterator[list[Reading]]:
+    """Yield readings of one label's terms in all its batches that give the same value function, the telling first.
+
+    Where the only output that Q weighs is y itself, z is 0 and the term is v(0).
+    """
+    first, *others = sorted(examples, key=lambda example: not _moves(example))
+    for lead in read(first):
+        found = [lead]
+        for example in others:
+            match = next((reading for reading in read(example) if _fits(reading, lead)), None)
+            if match is None:
+                break
+            found.append(match)
+        else:
+            yield found
+
+
+def _fits(reading: Reading, lead: Reading) -> bool:
+    if Z not in reading.shape.free_symbols:
+        return identically_zero(reading.shape - lead.shape.subs(Z, 0))
+    return multiple(_split(reading.shape)[1], _split(lead.shape)[1])
+
+
+def _moves(example: Example) -> bool:
+    return example.y.log_ratio in example.term.free_symbols
+
+
+def _still(example: Example, *, kl: bool) -> bool:
+    """Return whether no gradient flows: all that moves in the example's loss is detached, if anything does."""
+    symbols = moving(example.among, kl=kl)
+    log_ratios = {output.log_ratio for output in example.among}
+    return not held(example.term, symbols).term.free_symbols & log_ratios
+
+
+def _alike(one: Reading, example: Example, other: Reading, first: Example) -> bool:
+    if Z not in one.shape.free_symbols:
+        return True
+    lengths = {example.y.length: first.y.length, example.y.reference: first.y.reference}
+    return one.normalizer.xreplace(lengths) == other.normalizer
+
+
+def _form(
+    traced: Traced, found: Mapping[str, Sequence[Reading]], first: Reading, terms: Sequence[Example]
+) -> Form | None:
+    shapes: dict[str, Expr] = {}
+    constants: dict[str, Expr] = {}
+    relaxations = ["uniform_reference"] * reference_free(traced) + list(first.relaxations)
+    weighted = False
+    for label in dict.fromkeys(example.label for example in terms):
+        constants[label], shapes[label] = _split(found[label][0].shape)
+        moved = [reading.shape for reading in found[label] if Z in reading.shape.free_symbols]
+        weighted |= not all(same(_split(shape)[1], shapes[label]) for shape in moved)
+    shapes, cases, turned = _cases(shapes, set(traced.hyperparameters.values()))
+    context = _context(traced, shapes)
+    if context or weighted or len(cases) > 1:
+        relaxations.append("context_indexed_value")
+    normalizer, reward, shapes = _normalised(traced, first, shapes)
+    return Form(
+        shapes=shapes,
+        constants=constants,
+        reward=reward,
+        normalizer=normalizer,
+        point=first.point,
+        relaxations=relaxations,
+        either_output=len(terms[0].among) == 2 and traced.loss.kind == "paired" and ONE_TERM in shapes,
+        cases=cases,
+        context=context,
+        spoiled=first.spoiled,
+        notes=["the sign a depends on the context as well"] * turned,
+        unsure=_unsure(traced, context),
+    )
+
+
+def _cases(shapes: Mapping[str, Expr], known: set[Expr]) -> tuple[dict[str, Expr], Sequence[Case], bool]:
+    """Return the shapes, the cases of their conditions on the context, and whether only a sign tells these apart.
+
+    A sign a may depend on x and y, so that v and -v in two cases are one value function.
+    """
+    atoms = {atom for shape in shapes.values() for part in shape.atoms(Piecewise) for atom in part.atoms(Relational)}
+    ours = (atom for atom in atoms if Z not in atom.free_symbols and atom.free_symbols - known)
+    conditions = sorted(ours, key=str)
+    if not 0 < len(conditions) <= _MOST_CONDITIONS:
+        return dict(shapes), (Case(),), False
+    choices = product((sympy.true, sympy.false), repeat=len(conditions))
+    cases = [Case(truths=dict(zip(conditions, truths, strict=True))) for truths in choices]
+    first, *others = ({label: case.of(shape, {}) for label, shape in shapes.items()} for case in cases)
+    signs = [[a for a in (1, -1) if all(same(a * other[label], first[label]) for label in first)] for other in others]
+    if all(signs):
+        return first, (Case(),), any(1 not in each for each in signs)
+    return dict(shapes), cases, False
+
+
+def _unsure(traced: Traced, context: Sequence[Symbol]) -> str | None:
+    """Return why a failure would prove nothing: a given kl is about pi_ref, even where the loss leaves pi_ref out."""
+    if traced.loss.needs_kl and any(symbol.name.startswith("reference_") for symbol in context):
+        named = any(name.startswith("reference_") for name in traced.loss.arguments)
+        return None if named else "the loss takes kl but no reference_logps: what kl is without pi_ref is open"
+    return None
+
+
+def _split(shape: Expr) -> tuple[Expr, Expr]:
+    """Return the additive part free of z, and the rest."""
+    constant, rest = shape.as_independent(Z, as_Add=True)
+    return constant, rest
+
+
+def multiple(one: Expr, other: Expr) -> bool:
+    """Return whether one function of z is a positive multiple of another, up to a constant."""
+    if same(one, other) or (other != 0 and bool((one / other).is_positive) and (one / other).is_Rational):
+        return True
+    ratio = _ratio_of_steps(one, other)
+    return ratio is not None and bool(ratio > 0) and same(one, ratio * other)
+
+
+def _ratio_of_steps(one: Expr, other: Expr) -> Expr | None:
+    """Return the ratio of two functions' steps, a simple fraction near what it is in floats; to be verified."""
+    context = dict.fromkeys((one.free_symbols | other.free_symbols) - {Z}, sympy.Integer(3))
+    try:
+        steps = [float((f.subs(Z, 1) - f.subs(Z, _HALF)).subs(context)) for f in (one, other)]
+        return sympy.Rational(Fraction(steps[0] / steps[1]).limit_denominator(1000))
+    except (ArithmeticError, TypeError, ValueError):
+        return None
+
+
+def _context(traced: Traced, shapes: Mapping[str, Expr]) -> list[Symbol]:
+    known = {Z, *traced.hyperparameters.values()}
+    return sorted({symbol for shape in shapes.values() for symbol in shape.free_symbols} - known, key=str)
+
+
+def _normalised(traced: Traced, reading: Reading, shapes: Mapping[str, Expr]) -> tuple[Expr, str, dict[str, Expr]]:
+    """Return l, r and the shapes, with one hyperparameter taken into l where it can be absorbed (DPO's beta)."""
+    normalizer = reading.normalizer
+    taken = sympy.S.One
+    if traced.loss.kind == "paired":
+        for symbol in (s for s in traced.hyperparameters.values() if isinstance(s, Symbol)):
+            absorbed = {label: tidied(shape.subs(Z, Z / symbol)) for label, shape in shapes.items()}
+            if any(shape.has(symbol) for shape in shapes.values()) and not any(
+                shape.has(symbol) for shape in absorbed.values()
+            ):
+                taken, shapes = symbol, absorbed
+                break
+    normalizer = normalizer.xreplace({reading.y.length: Symbol("length", positive=True)}) * taken
+    if reading.link is not None:
+        link = reading.link.xreplace({reading.y.log_ratio: Symbol("log_ratio", real=True)})
+        return taken, str(taken * link), dict(shapes)
+    return normalizer, "log_ratio" if normalizer == 1 else str(normalizer * Symbol("log_ratio")), dict(shapes)
+
+
+def _for_another_reference(form: Form, among: Sequence[Output]) -> Iterator[Form]:
+    """Yield the form with a reference that takes in what shifts z: an offset g(y) - g(y') free of theta."""
+    if not form.either_output or not form.context or form.shapes.keys() != {ONE_TERM}:
+        return
+    shape = form.shapes[ONE_TERM]
+    offsets = {_offset(part, form.context) for part in _sums(shape)}
+    if len(offsets) != 1:
+        return
+    offset = offsets.pop()
+    if offset == 0 or sympy.cancel(sympy.together(offset + swapped(offset, among))) != 0 or _mixed(offset, among):
+        return
+    moved = tidied(shape.subs(Z, Z - offset))
+    if set(form.context) & moved.free_symbols:
+        return
+    relaxations = [name for name in form.relaxations if name != "context_indexed_value"]
+    chosen = sympy.Add(*(part for part in sympy.Add.make_args(tidied(offset)) if _of(part, among[0])))
+    yield replace(
+        form,
+        shapes={ONE_TERM: moved},
+        context=(),
+        relaxations=[*relaxations, "modified_reference"],
+        notes=[f"the reference is modified: r has + {chosen} for the chosen output, and alike for the rejected one"],
+    )
+
+
+def _sums(shape: Expr) -> Iterator[Expr]:
+    """Yield the largest parts that are linear in z."""
+    form = list(linear_forms(shape, frozenset({Z})))
+    if len(form) == 1 and shape.is_Add and sympy.diff(shape, Z).free_symbols.isdisjoint({Z}):
+        yield shape
+    elif isinstance(shape, Relational):
+        yield from _sums(shape.lhs - shape.rhs)
+    elif Z in shape.free_symbols:
+        yield from (part for argument in shape.args for part in _sums(argument))
+        if shape == Z:
+            yield shape
+
+
+def _offset(linear: Expr, context: Sequence[Symbol]) -> Expr:
+    """Return what of the context is added to z."""
+    slope = sympy.diff(linear, Z)
+    parts = [part for part in sympy.Add.make_args(tidied(linear)) if part.free_symbols & set(context)]
+    return tidied(sympy.Add(*parts) / slope)
+
+
+def _mixed(offset: Expr, among: Sequence[Output]) -> bool:
+    return any(_of(part, among[0]) and _of(part, among[1]) for part in sympy.Add.make_args(tidied(offset)))
+
+
+def _of(part: Expr, output: Output) -> bool:
+    return bool(part.free_symbols & {output.reference, output.length})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldTerms:
+    """The terms of a loss with some of their detached parts held constant, and the others by value.
+
+    Attributes:
+        terms: with a symbol for each part that is held.
+        parts: what the symbols stand for.
+    """
+
+    terms: Sequence[Example]
+    parts: Mapping[Symbol, Expr]
+
+
+def held_variants(terms: Sequence[Example], *, kl: bool) -> list[HeldTerms]:
+    """Return the ways to hold detached parts constant, one part or more; none where nothing that moves is detached."""
+    each = [held(example.term, moving(example.among, kl=kl)) for example in terms]
+    names = sorted({symbol for one in each for symbol in one.parts}, key=str)[:_MOST_PARTS]
+    found = []
+    for count in range(1, len(names) + 1):
+        for chosen in combinations(names, count):
+            parts = {symbol: value for one in each for symbol, value in one.parts.items() if symbol in chosen}
+            replaced = [replace(e, term=_held_only(one, chosen)) for e, one in zip(terms, each, strict=True)]
+            found.append(HeldTerms(terms=replaced, parts=parts))
+    return found
+
+
+def _held_only(one: Held, chosen: Sequence[Symbol]) -> Expr:
+    return one.term.xreplace({symbol: value for symbol, value in one.parts.items() if symbol not in chosen})
+
+
+def _held_forms(traced: Traced, constant: HeldTerms, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
+    """Yield the forms in which detached parts are factors held constant."""
+    kl, below = traced.loss.needs_kl, reference_free(traced)
+    readers: list[Reader] = [
+        lambda e: readings(e.term, e.y, e.among, kl=kl),
+        lambda e: estimated_readings(e.term, e.y, e.among, kl=kl),
+        lambda e: linked_readings(e.term, e.y, e.among, below=below),
+    ]
+    for read in readers:
+        for form in _forms(traced, constant.terms, read):
+            weighted = _with_factors(form, constant, settings, kl=kl)
+            if weighted is not None:
+                yield weighted
+
+
+def _with_factors(form: Form, constant: HeldTerms, settings: Mapping[Symbol, Expr], *, kl: bool) -> Form | None:
+    """Return a form whose detached parts are factors of v or of its argument; None where one of them is not."""
+    parts = constant.parts
+    names = [symbol for symbol in form.context if symbol in parts]
+    factors = all(_scales(shape, symbol) for shape in form.shapes.values() for symbol in names)
+    if not factors or set(names) != set(parts):  # (what is only added depends on theta by value, and is no constant)
+        return None
+    kept = [name for name in form.relaxations if name != "context_indexed_value"]
+    kept += ["context_indexed_value"] * (len(names) < len(form.context)) + ["detached_weight"]
+    moves = [symbol for example in constant.terms for symbol in moving(example.among, kl=kl)]
+    doubtful = [symbol for symbol in names if not symbol.is_positive]
+    places = (not_positive(parts[symbol], moves, settings) for symbol in doubtful)
+    spoiled = next((place for place in places if place is not None), None)
+    return replace(
+        form,
+        relaxations=kept,
+        spoiled=spoiled,
+        unsure="the sign of a detached factor is open" if doubtful and spoiled is None else None,
+        notes=[*form.notes, *(f"{symbol} = {parts[symbol]}, held constant" for symbol in names)],
+    )
+
+
+def may_be_factor(example: Example, symbol: Symbol, *, kl: bool) -> bool:
+    """Return whether a part that is held constant may scale the term, up to a constant, or what moves inside it."""
+    moves = moving(example.among, kl=kl)
+    term = example.term
+    outside = tidied(term - symbol * term.subs(symbol, 1))
+    scaled = tidied(term.xreplace({moved: moved / symbol for moved in moves}))
+    return not outside.free_symbols & set(moves) or symbol not in scaled.free_symbols
+
+
+def _scales(shape: Expr, symbol: Symbol) -> bool:
+    """Return whether a symbol only scales the function, or only its argument."""
+    outside = tidied(shape - symbol * shape.subs(symbol, 1))
+    if Z not in outside.free_symbols or identically_zero(sympy.diff(outside, Z)):
+        return True
+    return tidied(shape.subs(Z, Z / symbol)) == tidied(shape.subs(symbol, 1))
+
+
+def _separate_forms(traced: Traced, terms: Sequence[Example]) -> Iterator[Form]:
+    """Yield the forms of a pair's loss that is the sum of one term for each of its outputs."""
+    apart = []
+    for example in terms:
+        own = [output for output in example.among if output.own]
+        for output in own:
+            part = _part(example.term, output, example.among)
+            if part is None:
+                return
+            apart.append(Example(label=output.role, term=part, y=output, among=example.among))
+    for read in (readings, estimated_readings):
+        yield from _forms(traced, apart, lambda e, read=read: read(e.term, e.y, e.among, kl=False))
+
+
+def _part(term: Expr, output: Output, among: Sequence[Output]) -> Expr | None:
+    """Return the addends that are mostly about one of the own outputs; None where some are about both alike.
+
+    Which output an addend is about only groups the addends: what they are is read off afterwards.
+    """
+    one, other = (own for own in among if own.own)
+    mine = []
+    for part in sympy.Add.make_args(sympy.expand(term, deep=False)):
+        about = _leader(part, one, other, among)
+        if about is None:
+            return None
+        if about == output:
+            mine.append(part)
+    return sympy.Add(*mine)
+
+
+def _leader(part: Expr, one: Output, other: Output, among: Sequence[Output]) -> Output | None:
+    """Return the own output that moves the addend more, in floats; the first for a constant."""
+    place: dict[Expr, Expr] = {o.log_ratio: sympy.Rational(3 * i - 7, 5) for i, o in enumerate(among)}
+    rest = dict.fromkeys(part.free_symbols - set(place), sympy.S.One)
+    slopes = [sympy.diff(part.subs(rest), o.log_ratio).subs(place) for o in (one, other)]
+    try:
+        sizes = [abs(float(slope)) for slope in slopes]
+    except TypeError:
+        return None
+    if sizes == [0, 0]:
+        return one
+    return None if sizes[0] == sizes[1] else one if sizes[0] > sizes[1] else other

@@ -1,0 +1,1 @@
+"""Says what was found: text, JSON, proofs in HTML and LaTeX, figures."""

@@ -1,0 +1,101 @@
+"""Pictures of implied value functions, in the manner of the KTO paper's Figure 1."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from halotheory.errors import HaloTheoryError
+from halotheory.findings import Verdict
+from halotheory.reporting.implied import implied_value, numbers
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart by the colour-blind; the line styles tell them apart in print
+_LINES = [
+    ("#0072B2", "-"),
+    ("#D55E00", "--"),
+    ("#009E73", "-."),
+    ("#CC79A7", (0, (5, 1, 1, 1, 1, 1))),
+    ("#E69F00", ":"),
+]
+_ALPHA, _LAMBDA = 0.88, 2.25  # median human values, Tversky and Kahneman 1992; eq. 4 of the KTO paper
+
+
+def kahneman_tversky(z: np.ndarray) -> np.ndarray:
+    """Return the median human value of monetary outcomes: z^0.88 for gains, -2.25 (-z)^0.88 for losses.
+
+    Source: Ethayarajh et al. 2024, arXiv 2402.01306, eq. 4.
+
+    Args:
+        z: outcomes relative to the reference point, any shape.
+    """
+    size = np.abs(z) ** _ALPHA
+    return np.where(z >= 0, size, -_LAMBDA * size)
+
+
+def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: float = 5.0) -> None:
+    """Write a picture of the value functions of some HALOs beside the Kahneman-Tversky one.
+
+    Each curve is moved up or down so that the value of z = 0, the reference point, is 0; a constant is free in a HALO.
+
+    Args:
+        verdicts: of losses that are HALOs.
+        path: a file whose suffix names the format: .svg, .png or .pdf.
+        reach: half the width of the picture, in units of z.
+
+    Raises:
+        HaloTheoryError: a loss without a value function, or a format that cannot be written.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    if path.suffix not in {".svg", ".png", ".pdf"}:
+        raise HaloTheoryError(f"{path}: a picture is written as .svg, .png or .pdf, not '{path.suffix}'")
+    z = np.linspace(-reach, reach, 1001)
+    curves = [(f"{verdict.loss}{_settings(verdict)}", _values(verdict, z)) for verdict in verdicts]
+    with mpl.rc_context({"svg.hashsalt": "halotheory", "svg.fonttype": "path", "font.size": 10}):
+        figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(z, kahneman_tversky(z), color="0.35", linewidth=1, label="Kahneman-Tversky (humans, money)")
+        for i, (name, values) in enumerate(curves):
+            colour, style = _LINES[i % len(_LINES)]
+            axes.plot(z, values, color=colour, linestyle=style, linewidth=2, label=name)
+        axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+        axes.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+        top = max(1.0, *(float(np.nanmax(np.abs(values))) for _, values in curves)) if curves else reach
+        axes.set_ylim(-min(1.15 * top, 2.5 * reach), min(1.15 * top, 1.2 * reach))
+        axes.set_xlabel("z: implied reward minus reference point")
+        axes.set_ylabel("implied value v(z) - v(0)")
+        axes.set_title("Value functions implied by human-aware losses", loc="left", fontsize=11)
+        axes.legend(frameon=False, loc="lower right", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        _save(figure, path)
+
+
+def _values(verdict: Verdict, z: np.ndarray) -> np.ndarray:
+    v = implied_value(verdict).as_set
+    return numbers(v, z) - numbers(v, np.zeros(()))
+
+
+def _settings(verdict: Verdict) -> str:
+    shown = ", ".join(f"{name}={value:g}" for name, value in verdict.hyperparameters.items() if name == "beta")
+    return f" ({shown})" if shown else ""
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write beside the target and rename; the bytes of an SVG depend on the picture alone."""
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[path.suffix]
+    try:
+        figure.savefig(partial, metadata=metadata, dpi=200)
+        os.replace(partial, path)
+    except OSError as error:
+        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)

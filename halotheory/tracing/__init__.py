@@ -1,0 +1,1 @@
+"""Runs a loss's real code on symbols, and checks that the exact expression agrees with it."""

@@ -1,0 +1,130 @@
+"""From a loss's real code to exact expressions: every operation is run on symbols instead of numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sympy import Expr, Symbol
+from sympy.core.relational import Relational
+
+from halotheory.contract import Loss
+from halotheory.domains import domain_symbol
+from halotheory.errors import HaloTheoryError
+from halotheory.tracing.batches import LABELS, BatchTerm, Reduction, Terms, TokenTerm, batch_terms, token_terms
+from halotheory.tracing.operations import exact
+from halotheory.tracing.symbolic import NeedsValueError
+from halotheory.tracing.symbols import argument_symbol, hyperparameter_symbol, token_symbol
+
+__all__ = [
+    "LABELS",
+    "BatchTerm",
+    "TokenTerm",
+    "Traced",
+    "argument_symbol",
+    "hyperparameter_symbol",
+    "token_symbol",
+    "trace",
+]
+
+_TAKEN = {"z", "log_ratio", "chosen_log_ratio", "rejected_log_ratio"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced:
+    """The loss of one example, as exact expressions.
+
+    Attributes:
+        loss: what was traced.
+        terms: the example's loss by label: `desirable` and `undesirable`, or `example` where labels do not matter.
+        symbols: the symbol of each tensor argument, for the example; at token level, of each token's (by its own name).
+        hyperparameters: each hyperparameter's symbol, or its exact value where the code needs a number.
+        notes: what the reader should know, such as hyperparameters that could not stay symbolic.
+        batches: by label, the loss of one example in batches of 2, 3 and 4; empty where its batch does not matter
+            (where it does, `terms` holds those of a largest batch). Batches in which the code yields NaN are absent.
+        tokens: the loss of one completion under several masks; empty where the loss is not token-level.
+        domains: what is known of the symbolic hyperparameters beyond the assumptions of their symbols.
+        reduction: how the code's result comes from the terms: one per example, or their mean or sum.
+    """
+
+    loss: Loss
+    terms: Mapping[str, Expr]
+    symbols: Mapping[str, Symbol]
+    hyperparameters: Mapping[str, Expr]
+    notes: Sequence[str]
+    batches: Mapping[str, Sequence[BatchTerm]] = field(default_factory=dict)
+    tokens: Sequence[TokenTerm] = ()
+    domains: Sequence[Relational] = ()
+    reduction: Reduction = "none"
+
+
+def trace(loss: Loss) -> Traced:
+    """Return what `loss` computes for one example.
+
+    Raises:
+        HaloTheoryError: an operation that is not understood, a branch on the data, randomness, an example whose
+            loss depends on its place in the batch; each with its line.
+    """
+    for name in loss.hyperparameters:
+        if name in _TAKEN:
+            raise loss.error(f"has a hyperparameter '{name}', a name that the construction uses; rename it")
+    numeric = {name for name, value in loss.hyperparameters.items() if value <= 0 and name not in loss.domains}
+    noted: set[str] = set()
+    while True:
+        hyperparameters, domains = _hyperparameters(loss, numeric)
+        try:
+            terms = _terms(loss, hyperparameters)
+        except NeedsValueError as need:
+            numeric |= need.names
+            noted |= need.names
+            continue
+        except HaloTheoryError:
+            left = set(loss.hyperparameters) - numeric
+            if not left or not _works_with_numbers(loss):
+                raise
+            numeric |= left
+            noted |= left
+            continue
+        break
+    notes = [f"the code needs the value of {name}: traced at {loss.hyperparameters[name]:g}" for name in noted]
+    return Traced(
+        loss=loss,
+        terms=terms.by_label,
+        symbols=_symbols(loss),
+        hyperparameters=hyperparameters,
+        notes=sorted(notes),
+        batches=terms.batches,
+        tokens=terms.tokens,
+        domains=domains,
+        reduction=terms.reduction,
+    )
+
+
+def _hyperparameters(loss: Loss, numeric: set[str]) -> tuple[dict[str, Expr], list[Relational]]:
+    hyperparameters: dict[str, Expr] = {}
+    domains: list[Relational] = []
+    for name, value in loss.hyperparameters.items():
+        if name in numeric:
+            hyperparameters[name] = exact(value)
+        else:
+            hyperparameters[name], known = domain_symbol(name, loss.domains.get(name))
+            domains += known
+    return hyperparameters, domains
+
+
+def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> Terms:
+    return (token_terms if loss.kind == "token" else batch_terms)(loss, hyperparameters)
+
+
+def _works_with_numbers(loss: Loss) -> bool:
+    """Whether the code can be followed with every hyperparameter at its value: it may want Python numbers."""
+    try:
+        _terms(loss, {name: exact(value) for name, value in loss.hyperparameters.items()})
+    except HaloTheoryError:
+        return False
+    return True
+
+
+def _symbols(loss: Loss) -> dict[str, Symbol]:
+    names = [name for name in loss.arguments if name not in {"desirable", "mask"}]
+    if loss.kind != "token":
+        return {name: argument_symbol(name, 0) for name in names}
+    return {token_symbol(name, t).name: token_symbol(name, t) for name in names for t in range(3)}

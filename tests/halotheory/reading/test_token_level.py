@@ -1,0 +1,83 @@
+"""Tokens: the reward of an implied policy, with the reference point inside the advantage."""
+
+import pytest
+import sympy
+import torch
+
+from halotheory import losses
+from halotheory.contract import loss_of
+from halotheory.proving.shape import Z
+from halotheory.reading.forms import ONE_TERM
+from halotheory.reading.token_level import LOG_RATIO, excluded, sequence_examples, token_forms, token_terms
+from halotheory.tracing.trace import token_symbol, trace
+
+A = token_symbol("advantages", 0)
+
+
+def reinforce(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    return -(ratio * advantages * mask).sum(-1) / mask.sum(-1)
+
+
+def imitation(policy_token_logps, mask):
+    return -(policy_token_logps * mask).sum(-1)
+
+
+def with_penalty(policy_token_logps, reference_token_logps, advantages, mask):
+    log_ratio = policy_token_logps - reference_token_logps
+    return ((log_ratio**2 - log_ratio.exp() * advantages) * mask).sum(-1)
+
+
+def whole_sequence(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(((policy_token_logps - reference_token_logps) * mask).sum(-1))
+    return -ratio * (advantages * mask).sum(-1)
+
+
+def test_the_surrogate_of_a_token_is_minus_z() -> None:
+    form, _ = token_forms(trace(loss_of(reinforce)))
+    assert sympy.simplify(form.shapes[ONE_TERM] / Z).is_negative
+    assert form.context == (A,)
+    assert set(form.relaxations) == {"implied_policy", "context_indexed_value"}
+
+
+def test_v_is_asked_for_on_the_side_of_zero_on_which_the_advantage_is() -> None:
+    for form in token_forms(trace(loss_of(reinforce))):
+        sides = [(case.context[A].is_positive, case.where) for case in form.cases]
+        assert sides == [(True, (Z > 0,)), (False, (Z < 0,))]
+
+
+def test_the_sign_may_be_the_other_one_for_negative_advantages() -> None:
+    sides = [[case.side for case in form.cases] for form in token_forms(trace(loss_of(reinforce)))]
+    assert sides == [[1, 1], [1, -1]]
+
+
+@pytest.mark.parametrize(("advantage", "ratio"), [(2, 0.5), (2, 1.1), (2, 1.5), (-2, 0.5), (-2, 0.9), (-2, 3.0)])
+def test_ppo_clip_is_the_shape_at_z_equal_to_ratio_times_advantage(advantage: float, ratio: float) -> None:
+    traced = trace(loss_of(losses.ppo_clip))
+    form, _ = token_forms(traced)
+    epsilon = traced.hyperparameters["epsilon"]
+    at = {Z: advantage * ratio, A: advantage, epsilon: sympy.Rational(1, 5)}
+    rebuilt = float(form.shapes[ONE_TERM].subs(at) + form.constants[ONE_TERM].subs(at))
+    policy = torch.tensor([[ratio]], dtype=torch.float64).log() - 9
+    one = torch.ones(1, 1, dtype=torch.float64)
+    assert float(losses.ppo_clip(policy, -9 * one, advantage * one, one.bool())) == pytest.approx(rebuilt)
+
+
+def test_a_loss_that_moves_without_an_advantage_is_excluded() -> None:
+    for loss in (with_penalty, imitation):
+        traced = trace(loss_of(loss))
+        assert list(token_forms(traced)) == []
+        assert excluded(traced)
+    assert not excluded(trace(loss_of(reinforce)))
+
+
+def test_tokens_that_meet_in_one_term_have_no_form() -> None:
+    traced = trace(loss_of(whole_sequence))
+    assert token_terms(traced) is None
+    assert list(token_forms(traced)) == []
+    assert sequence_examples(traced) == []
+
+
+def test_a_token_is_read_as_a_single_output() -> None:
+    (example,) = sequence_examples(trace(loss_of(reinforce)))
+    assert example.term.free_symbols == {LOG_RATIO, A}
