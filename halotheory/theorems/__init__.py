@@ -1,0 +1,50 @@
+"""The KTO paper's statements, each verified in a file of its own."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from halotheory.errors import HaloTheoryError
+
+if TYPE_CHECKING:
+    from halotheory.theorems.claims import Statement
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "lemma1": ("lemma1",),
+}
+"""What may be verified, with the files that hold its parts."""
+
+
+def verify(names: Iterable[str] = (), *, started: Callable[[str], None] = lambda name: None) -> "list[Statement]":
+    """Return statements, verified now, in the order of the paper.
+
+    Args:
+        names: of statements, of `NAMES` or of their parts; all by default.
+        started: is called with each part's name as its turn comes.
+
+    Raises:
+        HaloTheoryError: there is no such statement.
+    """
+    return [_timed(part, started) for part in parts_of(names)]
+
+
+def parts_of(names: Iterable[str]) -> list[str]:
+    """Return the parts of statements, each once, in the order of the paper; of all of them where none is named."""
+    everything = [part for parts in NAMES.values() for part in parts]
+    wanted: set[str] = set()
+    for name in names:
+        if name not in NAMES and name not in everything:
+            raise HaloTheoryError(
+                f"unknown statement '{name}'; there are {', '.join(dict.fromkeys([*NAMES, *everything]))}"
+            )
+        wanted.update(NAMES.get(name, (name,)))
+    return [part for part in everything if part in wanted] if wanted else everything
+
+
+def _timed(part: str, started: Callable[[str], None]) -> "Statement":
+    started(part)
+    began = time.perf_counter()
+    statement: Statement = import_module(f"halotheory.theorems.{part}").verify()
+    return replace(statement, seconds=time.perf_counter() - began)
