@@ -72,7 +72,7 @@ def along(term: Expr, direction: Direction, z: Symbol) -> Expr | None:
 
 def independent_of(function: Expr, symbol: Symbol) -> bool:
     """Return whether the function is proved not to depend on the symbol; False proves nothing."""
-    if any(symbol in condition.free_symbols for condition in _conditions(function)):
+    if any(symbol in condition.free_symbols for condition in conditions_of(function)):
         return False
     parts = list(branches(function))
     return bool(parts) and all(identically_zero(sympy.diff(part, symbol)) for part in parts)
@@ -85,7 +85,7 @@ def branches(function: Expr) -> Iterator[Expr]:
 
 def cases(function: Expr) -> Iterator[tuple[Expr, list[Relational]]]:
     """Yield the smooth functions that its conditions select, each with what the conditions then say."""
-    conditions = _conditions(function)
+    conditions = conditions_of(function)
     if len(conditions) > _MOST_CONDITIONS:
         return
     for truths in product((sympy.true, sympy.false), repeat=len(conditions)):
@@ -95,14 +95,14 @@ def cases(function: Expr) -> Iterator[tuple[Expr, list[Relational]]]:
             yield smooth, [one if truth == sympy.true else one.negated for one, truth in told.items()]
 
 
-def _conditions(function: Expr) -> list[Relational]:
+def conditions_of(function: Expr) -> list[Relational]:
+    """Return the comparisons that a function's choices depend on, in a fixed order."""
     return sorted({atom for part in function.atoms(Piecewise) for atom in part.atoms(Relational)}, key=str)
 
 
 def tidied(term: Expr) -> Expr:
     """Return the term multiplied out, in its conditions as well, so that equal and opposite parts cancel."""
-    conditions = {atom for part in term.atoms(Piecewise) for atom in part.atoms(Relational)}
-    plain = {condition: _canonical(condition) for condition in conditions}
+    plain = {condition: _canonical(condition) for condition in conditions_of(term)}
     return expanded(term.xreplace({old: new for old, new in plain.items() if old != new}))
 
 

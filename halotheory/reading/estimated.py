@@ -5,14 +5,14 @@ from dataclasses import replace
 from itertools import product
 
 import sympy
-from sympy import Expr, Piecewise, Symbol
+from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.deadline import Deadline
 from halotheory.findings import Status
 from halotheory.proving.nonnegative import identically_zero, nonnegative
 from halotheory.proving.shape import Z
-from halotheory.reading.direction import Direction, branches, linear_forms, tidied
+from halotheory.reading.direction import Direction, branches, conditions_of, linear_forms, tidied
 from halotheory.reading.outputs import Output, moving
 from halotheory.reading.reference import Reading, readings
 
@@ -59,8 +59,7 @@ def estimated_readings(term: Expr, y: Output, among: Sequence[Output], *, kl: bo
 
 def _clamps(term: Expr, symbols: Sequence[Symbol]) -> list[Relational]:
     """Return the conditions that raising all rewards alike may change."""
-    found = {atom for part in term.atoms(Piecewise) for atom in part.atoms(Relational)}
-    return sorted((atom for atom in found if _shift(atom, symbols)), key=str)
+    return [condition for condition in conditions_of(term) if _shift(condition, symbols)]
 
 
 def _shift(condition: Relational, symbols: Sequence[Symbol]) -> bool:

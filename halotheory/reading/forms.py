@@ -6,13 +6,13 @@ from fractions import Fraction
 from itertools import combinations, product
 
 import sympy
-from sympy import Expr, Piecewise, Symbol
+from sympy import Expr, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.proving.nonnegative import identically_zero
 from halotheory.proving.shape import Z
 from halotheory.reading.detached import Held, held, not_positive
-from halotheory.reading.direction import linear_forms, spread, tidied
+from halotheory.reading.direction import conditions_of, linear_forms, spread, tidied
 from halotheory.reading.estimated import estimated_readings, same
 from halotheory.reading.link import linked_readings
 from halotheory.reading.outputs import Output, by_value, in_log_ratios, moving, outputs, swapped
@@ -263,9 +263,8 @@ def _cases(shapes: Mapping[str, Expr], known: set[Expr]) -> tuple[dict[str, Expr
 
     A sign a may depend on x and y, so that v and -v in two cases are one value function.
     """
-    atoms = {atom for shape in shapes.values() for part in shape.atoms(Piecewise) for atom in part.atoms(Relational)}
-    ours = (atom for atom in atoms if Z not in atom.free_symbols and atom.free_symbols - known)
-    conditions = sorted(ours, key=str)
+    everything = conditions_of(sympy.Tuple(*shapes.values()))
+    conditions = [one for one in everything if Z not in one.free_symbols and one.free_symbols - known]
     if not 0 < len(conditions) <= _MOST_CONDITIONS:
         return dict(shapes), (Case(),), False
     choices = product((sympy.true, sympy.false), repeat=len(conditions))

@@ -11,6 +11,7 @@ from halotheory.deadline import Deadline
 from halotheory.findings import Finding, Status, Witness, undecided
 from halotheory.proving.enclose import sign
 from halotheory.proving.shape import Z, equal_up_to_constant
+from halotheory.reading.refute import simple_value
 
 _PLACES = [Rational(*n) for n in ((0, 1), (1, 1), (-1, 1), (2, 1), (-2, 1), (5, 1), (-5, 1), (10, 1), (-10, 1))]
 
@@ -88,7 +89,7 @@ def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], *, may_mirr
     """Return the refutation: increments of the two functions that no common factor relates, mirrored or not."""
     name = "single_value_function"
     context = sorted((v.free_symbols | shape.free_symbols) - {Z, *settings}, key=str)
-    somewhere = {symbol: _simple(symbol) for symbol in context}  # v must be shared whatever the context
+    somewhere = {symbol: simple_value(symbol) for symbol in context}  # v must be shared whatever the context
     v, shape = (function.subs({**settings, **somewhere}) for function in (v, shape))
     free_of_settings = not settings  # a counterexample at one setting refutes only that setting
     witnesses = [_increments(v, other) for other in (shape, shape.subs(Z, -Z))[: 1 + may_mirror]]
@@ -103,10 +104,6 @@ def _no_match(v: Expr, shape: Expr, settings: Mapping[Symbol, Expr], *, may_mirr
         )
     tried = "equality up to sign, constant, weight and mirror image, and increments at simple places"
     return undecided(name, "desirable and undesirable outputs share one v", tried)
-
-
-def _simple(symbol: Symbol) -> Integer:
-    return Integer(1) if symbol.is_positive else Integer(-20) if symbol.is_nonpositive else Integer(1)
 
 
 def _increments(v: Expr, shape: Expr) -> Witness | None:

@@ -9,7 +9,6 @@ from itertools import combinations, pairwise
 import numpy as np
 import sympy
 from sympy import Expr, Rational
-from sympy.core.relational import Relational
 
 from halotheory.deadline import Deadline
 from halotheory.findings import Status
@@ -17,6 +16,7 @@ from halotheory.proving.enclose import sign
 from halotheory.proving.nonnegative import identically_zero, nonnegative
 from halotheory.proving.shape import Z
 from halotheory.proving.unknowns import OutsideError, Unknowns, reduced
+from halotheory.reading.direction import conditions_of
 
 HALF = Rational(1, 2)
 
@@ -51,7 +51,12 @@ def clean(even: Expr, odd: Expr, rate: Expr) -> Expr:
 
     loss(z) = (1 - e) clean(z) + e clean(-z), so that clean is the even part plus 1 / (1 - 2e) times the odd part.
     """
-    return sympy.expand(even + odd / (1 - 2 * rate))
+    return sympy.expand(even + factor(rate) * odd)
+
+
+def factor(rate: Expr) -> Expr:
+    """Return k = 1 / (1 - 2e), by which flipping labels at rate e shrinks the odd part of a loss."""
+    return 1 / (1 - 2 * rate)
 
 
 def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
@@ -181,16 +186,15 @@ def _within(low: float, high: float, hyperparameters: Sequence[Expr]) -> Iterato
     ends = [rate for end in (low, high) for rate in _at_factor(end)]
     tried = 0
     for rate in [*(value for value in hyperparameters if 0 < value < HALF), *_SIMPLE_RATES, *ends]:
-        if low - 1e-9 <= float(1 / (1 - 2 * rate)) <= high + 1e-9 and tried < 3:
+        if low - 1e-9 <= float(factor(rate)) <= high + 1e-9 and tried < 3:
             tried += 1
             yield rate
 
 
 def _near_seams(function: Expr) -> list[Rational]:
     """Return sizes of z at and beside the places where the conditions of a function change, if these are numbers."""
-    atoms = {atom for part in function.atoms(sympy.Piecewise) for atom in part.atoms(Relational)}
     found = []
-    for atom in atoms:
+    for atom in conditions_of(function):
         difference = sympy.expand(atom.lhs - atom.rhs)
         slope = sympy.diff(difference, Z)
         place = abs(sympy.cancel(Z - difference / slope)) if slope.is_Rational and slope != 0 else None
@@ -314,5 +318,5 @@ def _resultant(one: tuple[Expr, Expr, Expr], other: tuple[Expr, Expr, Expr]) -> 
 
 def _roots(one: tuple[Expr, Expr, Expr], other: tuple[Expr, Expr, Expr], rate: Expr) -> bool:
     """Return whether both equations hold in floats at the factor of this rate."""
-    k = 1 / (1 - 2 * rate)
+    k = factor(rate)
     return all(abs(float(a * k**2 + b * k + c)) < 1e-9 for a, b, c in (one, other))

@@ -6,12 +6,11 @@ from itertools import permutations, product
 
 import sympy
 from sympy import Expr, Integer, Rational, Symbol
-from sympy.core.relational import Relational
 
 from halotheory.findings import Finding, Status, Witness
 from halotheory.proving.enclose import sign
 from halotheory.proving.shape import Z
-from halotheory.reading.direction import along, independent_of, linear_forms, tidied
+from halotheory.reading.direction import along, conditions_of, independent_of, linear_forms, tidied
 from halotheory.reading.forms import Example
 from halotheory.reading.outputs import KL, moving
 
@@ -140,9 +139,9 @@ def _weights_that_move(examples: Sequence[Example], settings: Mapping[Symbol, Ex
 
 def _clamped(term: Expr, symbols: Sequence[Symbol]) -> bool:
     """Return whether raising all rewards alike may change a condition of the term."""
-    conditions = {atom for part in term.atoms(sympy.Piecewise) for atom in part.atoms(Relational)}
     raised = {symbol: symbol + Z for symbol in symbols}
-    return any(Z in tidied(atom.lhs.xreplace(raised) - atom.rhs.xreplace(raised)).free_symbols for atom in conditions)
+    differences = ((one.lhs - one.rhs).xreplace(raised) for one in conditions_of(term))
+    return any(Z in tidied(difference).free_symbols for difference in differences)
 
 
 def _in_pair(example: Example) -> bool:

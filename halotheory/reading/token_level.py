@@ -8,11 +8,10 @@ from sympy.core.relational import Relational
 
 from halotheory.proving.enclose import sign
 from halotheory.proving.shape import Z
-from halotheory.reading.direction import tidied
+from halotheory.reading.direction import conditions_of, tidied
 from halotheory.reading.estimated import same
 from halotheory.reading.forms import ONE_TERM, Case, Example, Form, multiple
 from halotheory.reading.outputs import Output, by_value
-from halotheory.tracing.operations import detach
 from halotheory.tracing.trace import Traced, token_symbol
 
 LOG_RATIO = Symbol("log_ratio", real=True)
@@ -74,7 +73,7 @@ def token_forms(traced: Traced) -> Iterator[Form]:
             ),
             context=(advantage,),
             notes=["for negative advantages the sign a is the other one"] * (side < 0),
-            unsure="a detached factor of a token-level loss is not analysed" if _detaches(traced) else None,
+            unsure="a detached factor of a token-level loss is not analysed" if traced.detaches else None,
         )
 
 
@@ -82,15 +81,10 @@ def _sides(advantage: Symbol) -> tuple[dict[Symbol, Expr], dict[Symbol, Expr]]:
     return {advantage: _SIZE}, {advantage: -_SIZE}
 
 
-def _detaches(traced: Traced) -> bool:
-    parts = (part for token in traced.tokens for part in token.term.atoms(detach))
-    return any(symbol.name.startswith("policy_") for part in parts for symbol in part.free_symbols)
-
-
 def excluded(traced: Traced) -> bool:
     """Return whether no implied policy can help: no advantage is given, or the loss moves where it is 0."""
     terms = token_terms(traced)
-    if not terms or _detaches(traced):
+    if not terms or traced.detaches:
         return False
     advantage = token_symbol("advantages", 0)
     if advantage not in terms[0].free_symbols:
@@ -141,8 +135,7 @@ def _symbols(t: int) -> set[Symbol]:
 
 def _in_z(term: Expr, advantage: Symbol) -> Expr:
     """Return the term with the ratio written as z / A, which is positive; log(z/A) <= c becomes z/A <= exp(c)."""
-    conditions = {atom for part in term.atoms(Piecewise) for atom in part.atoms(Relational)}
-    plain = {condition: _without_logarithm(condition, Z / advantage) for condition in conditions}
+    plain = {condition: _without_logarithm(condition, Z / advantage) for condition in conditions_of(term)}
     return _exponentials_inside(term.xreplace(plain)).subs(LOG_RATIO, sympy.log(Z / advantage))
 
 

@@ -10,7 +10,7 @@ from halotheory.contract import Loss
 from halotheory.domains import domain_symbol
 from halotheory.errors import HaloTheoryError
 from halotheory.tracing.batches import LABELS, BatchTerm, Reduction, Terms, TokenTerm, batch_terms, token_terms
-from halotheory.tracing.operations import exact
+from halotheory.tracing.operations import detach, exact
 from halotheory.tracing.symbolic import NeedsValueError
 from halotheory.tracing.symbols import argument_symbol, hyperparameter_symbol, token_symbol
 
@@ -54,6 +54,13 @@ class Traced:
     tokens: Sequence[TokenTerm] = ()
     domains: Sequence[Relational] = ()
     reduction: Reduction = "none"
+
+    @property
+    def detaches(self) -> bool:
+        """Whether the loss holds something constant that moves with theta, as weights often are."""
+        terms = [*self.terms.values(), *(token.term for token in self.tokens)]
+        parts = (part for term in terms for part in term.atoms(detach))
+        return any(symbol.name.startswith("policy_") for part in parts for symbol in part.free_symbols)
 
 
 def trace(loss: Loss) -> Traced:

@@ -300,7 +300,7 @@ def test_as_dict_is_the_documented_object() -> None:
 
 
 def test_no_time_left_is_undecided_and_not_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "_decide", lambda *_: time.sleep(60))
+    monkeypatch.setattr(checking, "decide", lambda *_: time.sleep(60))
     verdict = check("dpo", timeout=4)
     assert verdict.verdict == "undecided"
     assert any("--timeout" in note for note in verdict.notes)

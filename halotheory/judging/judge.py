@@ -1,0 +1,173 @@
+"""One form of a loss, judged with some hyperparameters fixed: the first reading that is a HALO, or what fails."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sympy import Expr, Symbol
+from sympy.core.relational import Relational
+
+from halotheory.deadline import Deadline, in_time
+from halotheory.findings import Finding, Status, VerdictWord
+from halotheory.proving.shape import Z, concave_in_gains, non_constant, non_decreasing
+from halotheory.reading.forms import ONE_TERM, Form
+from halotheory.reading.matching import Match, match
+
+_GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
+_EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One way to read a form as a * v(z) + C.
+
+    Attributes:
+        v: the value function.
+        signs: a, by label; the label that v is read from comes first.
+        matched: how the other label's term is v; None where there is one term.
+        finding: on `single_value_function`.
+        relaxations: what the reading needs.
+        output: which output of a pair is y.
+    """
+
+    v: Expr
+    signs: Mapping[str, int]
+    matched: Match | None
+    finding: Finding
+    relaxations: Sequence[str]
+    output: str = "chosen"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What all readings of one form together decide."""
+
+    word: VerdictWord
+    findings: Sequence[Finding] = ()
+    reading: Reading | None = None
+    shapes: Mapping[str, Expr] | None = None
+    relaxations: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    strictly_not: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """One form, to be judged with some hyperparameters fixed."""
+
+    form: Form
+    domains: Sequence[Relational]
+    values: Mapping[Symbol, Expr]
+    deadline: Deadline
+
+    def soon(self, fixed: Mapping[Symbol, Expr]) -> Outcome:
+        """Return what holds for all values of the hyperparameters that are not fixed, if it shows soon."""
+        limited = replace(self, deadline=Deadline(min(_GENERAL_SECONDS, self.deadline.left())))
+        return in_time(limited.deadline, lambda: limited.at(fixed), Outcome(word="undecided"))
+
+    def at(self, fixed: Mapping[Symbol, Expr], shapes: Mapping[str, Expr] | None = None) -> Outcome:
+        """Return what holds for every value of the hyperparameters that are not fixed."""
+        chosen = shapes or self.form.shapes
+        chosen = {label: shape.subs(dict(fixed)) for label, shape in chosen.items()}
+        free = {symbol: value for symbol, value in self.values.items() if symbol not in fixed}
+        if self.form.spoiled is not None:
+            return _spoiled(self.form)
+        failed: list[tuple[Reading, list[Finding]]] = []
+        for reading in _readings(chosen, free, self.deadline, either_output=self.form.either_output):
+            findings = self._examined(reading, free, [])
+            if all(finding.status is Status.PROVED for finding in findings):
+                return Outcome(
+                    word="halo", findings=findings, reading=reading, shapes=chosen, relaxations=reading.relaxations
+                )
+            failed.append((reading, findings))
+        open_ones = [pair for pair in failed if pair[1][-1].status is not Status.REFUTED]
+        reading, findings = (open_ones or failed)[0]
+        if not open_ones:
+            findings = self._examined(reading, free, findings)
+        notes = [_failure(other, found) for other, found in failed if other is not reading] if not open_ones else []
+        return Outcome(word="undecided" if open_ones else "not_halo", findings=findings, reading=reading, notes=notes)
+
+    def _examined(self, reading: Reading, free: Mapping[Symbol, Expr], known: Sequence[Finding]) -> list[Finding]:
+        """Return the findings on a reading, up to the first refutation; beyond it where that one is `known`."""
+        findings = list(known) or [reading.finding]
+        if reading.finding.status is not Status.PROVED:
+            return findings
+        for examine in _EXAMINERS[len(findings) - 1 :]:
+            if findings[-1].status is Status.REFUTED and not known:
+                break
+            findings.append(self._over_cases(examine, reading.v, free))
+        return findings
+
+    def _over_cases(self, examine: Callable[..., Finding], v: Expr, free: Mapping[Symbol, Expr]) -> Finding:
+        """Return the finding over all cases: refuted in one, proved in all, or open."""
+        fixed = {symbol: value for symbol, value in self.values.items() if symbol not in free}
+        told = [(case, case.conditions(fixed)) for case in self.form.cases]
+        cases = [(case.of(v, fixed), conditions) for case, conditions in told if conditions is not None]
+        domains = [relation for relation in self.domains if relation.free_symbols <= set(free)]
+        found = [examine(shape, free, self.deadline, where=[*where, *domains]) for shape, where in cases]
+        telling = (Status.PROVED,) if examine is non_constant else (Status.REFUTED, Status.UNDECIDED)
+        for status in telling:  # one case in which v varies is enough
+            for finding in found:
+                if finding.status is status:
+                    return finding
+        if len(found) == 1:
+            return found[0]
+        methods = "; ".join(
+            f"for {', '.join(map(str, conditions))}: {finding.method}"
+            for (_, conditions), finding in zip(cases, found, strict=True)
+        )
+        return replace(found[0], method=methods)
+
+
+def _readings(
+    shapes: Mapping[str, Expr], free: Mapping[Symbol, Expr], deadline: Deadline, *, either_output: bool
+) -> Iterator[Reading]:
+    """Yield the ways to read a form, the usual one first; in a pair, y may be either output."""
+    if ONE_TERM in shapes:
+        shape = shapes[ONE_TERM]
+        one_term = Finding(
+            name="single_value_function",
+            status=Status.PROVED,
+            method="one term for all examples",
+            statement="every example's loss is a v(z) + C with the same v",
+        )
+        usual = [("chosen", -1, -shape), ("chosen", 1, shape)]
+        turned = [("rejected", 1, shape.subs(Z, -Z)), ("rejected", -1, -shape.subs(Z, -Z))]
+        for output, a, v in [usual[0], turned[0], usual[1], turned[1]] if either_output else usual:
+            yield Reading(v=v, signs={ONE_TERM: a}, matched=None, output=output, finding=one_term, relaxations=())
+        return
+    up, down = shapes
+    for base, a in ((down, 1), (up, -1), (up, 1), (down, -1)):
+        other = up if base == down else down
+        v = a * shapes[base]
+        found = match(v, shapes[other], free, deadline, may_mirror=other == down)
+        yield Reading(
+            v=v,
+            signs={base: a, other: found.sign},
+            matched=found,
+            finding=found.finding,
+            relaxations=found.relaxations,
+        )
+
+
+def _spoiled(form: Form) -> Outcome:
+    finding = Finding(
+        name="single_value_function",
+        status=Status.REFUTED,
+        method="evaluated exactly",
+        statement="the detached factor of v is not positive everywhere",
+        witness=form.spoiled,
+    )
+    return Outcome(word="not_halo", findings=[finding])
+
+
+def _failure(reading: Reading, findings: Sequence[Finding]) -> str:
+    guilty = next(finding for finding in findings if finding.status is Status.REFUTED)
+    signs = ", ".join(f"a = {a:+d} for {label} outputs" for label, a in reading.signs.items())
+    if list(reading.signs) == [ONE_TERM]:
+        signs = f"y the {reading.output} output, a = {reading.signs[ONE_TERM]:+d}"
+    return f"read with {signs}: {guilty.name} refuted ({shown(guilty)})"
+
+
+def shown(finding: Finding) -> str:
+    """Return a finding's witness in one line."""
+    return ", ".join(f"{name} = {value}" for name, value in (finding.witness or {}).items())
