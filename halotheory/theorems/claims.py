@@ -156,9 +156,12 @@ def given(text: str) -> Step:
 
 
 def equal(text: str, left: Expr, right: Expr) -> Step:
-    """Return the step that two expressions are equal wherever both are defined, decided by exact rewriting."""
+    """Return the step that two expressions are equal wherever both are defined, decided by exact rewriting.
+
+    Parts in `sympy.UnevaluatedExpr` are shown as they are written; SymPy would else rewrite both sides alike.
+    """
     formula = Formula(left=str(left), sign="=", right=str(right))
-    difference = left - right
+    difference = released(left) - released(right)
     if identically_zero(difference):
         return _decided(text, formula, Status.PROVED, "exact rewriting")
     if sympy.simplify(difference) == 0:
@@ -177,7 +180,7 @@ def at_least(text: str, left: Expr, right: Expr, where: Sequence[Relational] = (
         strictly: ask for >.
     """
     formula = Formula(left=str(left), sign=">" if strictly else ">=", right=str(right))
-    difference = left - right
+    difference = released(left) - released(right)
     if not difference.free_symbols:
         found = sign(difference)
         holds = found == 1 or (found == 0 and not strictly)
@@ -190,6 +193,11 @@ def at_least(text: str, left: Expr, right: Expr, where: Sequence[Relational] = (
 def more_than(text: str, left: Expr, right: Expr, where: Sequence[Relational] = ()) -> Step:
     """Return the step that left > right wherever the conditions hold; see `at_least`."""
     return at_least(text, left, right, where, strictly=True)
+
+
+def released(expression: Expr) -> Expr:
+    """Return an expression with its `sympy.UnevaluatedExpr` evaluated."""
+    return expression.replace(sympy.UnevaluatedExpr, lambda inner: inner)
 
 
 def claim(name: str, statement: str, steps: Sequence[Step], **others: Any) -> Claim:
