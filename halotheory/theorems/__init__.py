@@ -1,5 +1,6 @@
 """The KTO paper's statements, each verified in a file of its own."""
 
+import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -36,11 +37,15 @@ def parts_of(names: Iterable[str]) -> list[str]:
     wanted: set[str] = set()
     for name in names:
         if name not in NAMES and name not in everything:
-            raise HaloTheoryError(
-                f"unknown statement '{name}'; there are {', '.join(dict.fromkeys([*NAMES, *everything]))}"
-            )
+            raise _unknown(name, dict.fromkeys([*NAMES, *everything]))
         wanted.update(NAMES.get(name, (name,)))
     return [part for part in everything if part in wanted] if wanted else everything
+
+
+def _unknown(name: str, known: Iterable[str]) -> HaloTheoryError:
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f"; did you mean '{near[0]}'?" if near else ""
+    return HaloTheoryError(f"unknown statement '{name}'{guess}; there are {', '.join(known)}")
 
 
 def _timed(part: str, started: Callable[[str], None]) -> "Statement":

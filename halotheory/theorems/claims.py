@@ -1,7 +1,8 @@
 """What a theorem's verification consists of: claims that follow from steps, each of which was decided."""
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import sympy
@@ -114,6 +115,7 @@ class Boundary:
         formula: the boundary in closed form, where there is one.
         points: on it: named numbers as strings, an enclosed one as "[low, high]".
         asymptotes: what it tends to, and where.
+        axes: the names of the points' numbers to draw across and up, and of that which tells curves apart, if any.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Boundary:
     formula: str | None = None
     points: Sequence[Mapping[str, str]] = ()
     asymptotes: Sequence[str] = ()
+    axes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +151,10 @@ class Statement:
     boundaries: Sequence[Boundary] = ()
     notes: Sequence[str] = ()
     seconds: float = field(default=0.0, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the object that `--json` prints: statuses as words, formulas as text, what is not finite as null."""
+        return _plain(self)
 
 
 def given(text: str) -> Step:
@@ -224,6 +231,24 @@ def refutation(name: str, statement: str, witness: Mapping[str, Any], steps: Seq
     """
     numbers = {key: str(value) for key, value in witness.items()}
     return _concluded(Status.REFUTED, name, statement, steps, numbers, others)
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold."""
+    match value:
+        case Status():
+            return value.value
+        case Formula():
+            return str(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case str() | int() | None:
+            return value
+        case Mapping():
+            return {name: _plain(part) for name, part in value.items()}
+        case Sequence():
+            return [_plain(part) for part in value]
+    return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
 
 
 def _decided(text: str, formula: Formula, status: Status, method: str) -> Step:
