@@ -207,12 +207,13 @@ def _examined(
 
 def _write_proofs(loss: str, verdict: "Verdict", observed: "Observed", html: Path | None, latex: Path | None) -> None:
     from halotheory.reporting import proof
+    from halotheory.reporting.document import write_text
     from halotheory.source import source_of
 
     prepared = proof.proof_of(verdict, source_of(loss, verdict.loss), observed)
     for path, write in ((html, proof.html), (latex, proof.latex_article)):
         if path is not None:
-            proof.write_text(path, write(prepared))
+            write_text(path, write(prepared))
             print(f"written: {path}", file=sys.stderr)
 
 

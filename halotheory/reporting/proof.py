@@ -1,28 +1,20 @@
 """A verdict written out as a proof that a referee can read: a page for browsers, an article for LaTeX."""
 
-import os
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
-from typing import Any
 
-import jinja2
-from markupsafe import Markup
 from sympy import Expr, Rational
 
 from halotheory import __version__
 from halotheory.errors import HaloTheoryError
-from halotheory.findings import Finding, Status, Verdict
+from halotheory.findings import Finding, Verdict
 from halotheory.proving.enclose import sign
 from halotheory.proving.saturation import Saturation, saturation
-from halotheory.reporting.drawing import svg, tikz
+from halotheory.reporting.document import render_article, render_page
 from halotheory.reporting.figures import Observed, Panel, panels, witness_points
 from halotheory.reporting.implied import implied_value
 from halotheory.reporting.report import headline
-from halotheory.reporting.typeset import decimal, latex, mathml, parsed
+from halotheory.reporting.typeset import decimal, parsed
 from halotheory.source import Source
 
 REQUIRED: Mapping[str, str] = {
@@ -59,16 +51,6 @@ _PARTS = (
     ("reference_point", "reference point"),
     ("sign", "sign a"),
     ("constant", "constant C"),
-)
-_CHARACTERS = (
-    (r"\bpi_ref\b", "π_ref"),
-    (r"\bpi\b", "π"),
-    (r"\btheta\b", "θ"),
-    (r"\boo\b", "∞"),
-    (r"->", "→"),
-    (r">=", "≥"),
-    (r"<=", "≤"),
-    (r" - ", " − "),
 )
 
 
@@ -163,68 +145,12 @@ def proof_of(verdict: Verdict, source: Source, observed: Observed | None = None)
 
 def html(proof: Proof) -> str:
     """Return the proof as one page that needs no network: MathML, inline SVG, light and dark, fit for print."""
-    environment = _environment(autoescape=True)
-    environment.filters |= {
-        "math": _html_math,
-        "prose": _html_prose,
-        "sentence": _sentence,
-        "svg": lambda panel: Markup(svg(panel)),  # noqa: S704 - escaped by the writer
-    }
-    return environment.get_template("proof.html.j2").render(proof=proof, Status=Status)
+    return render_page("proof.html.j2", proof=proof)
 
 
 def latex_article(proof: Proof) -> str:
     """Return the proof as an article that pdflatex sets with amsmath, amsthm and TikZ."""
-    environment = _environment(
-        autoescape=False,
-        block_start_string="<%",
-        block_end_string="%>",
-        variable_start_string="<<",
-        variable_end_string=">>",
-        comment_start_string="<#",
-        comment_end_string="#>",
-    )
-    environment.filters |= {
-        "math": _latex_math,
-        "text": latex_text,
-        "sentence": _sentence,
-        "verbatim": _verbatim,
-        "tikz": lambda panel: tikz(panel, latex_text),
-    }
-    return environment.get_template("proof.tex.j2").render(proof=proof, Status=Status)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        HaloTheoryError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def latex_text(text: str) -> str:
-    """Return plain text for LaTeX's text mode: its special characters quoted, Greek and arrows in math."""
-    quoted = "".join(_LATEX.get(character) or _ascii(character) for character in _polished(text))
-    return quoted.replace(r"$\pi$\_ref", r"$\pi_{\mathrm{ref}}$").replace(r"E\_Q", "$E_Q$")
-
-
-def _environment(**options: Any) -> jinja2.Environment:
-    return jinja2.Environment(  # noqa: S701 - escaping is on for pages; an article quotes by its own filter
-        loader=jinja2.PackageLoader("halotheory.reporting"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        **options,
-    )
+    return render_article("proof.tex.j2", proof=proof, version=proof.version)
 
 
 def _lemma(finding: Finding, hyperparameters: Mapping[str, float]) -> Lemma:
@@ -283,73 +209,3 @@ def _saturation(verdict: Verdict) -> Saturation | None:
     except HaloTheoryError:
         return None
     return saturation(value.v, value.settings)
-
-
-def _html_math(expression: Expr | str | None, text: str = "") -> Markup:
-    if isinstance(expression, str):
-        expression, text = parsed(expression), expression
-    if expression is None:
-        return _html_prose(text)
-    return Markup(mathml(expression, block=True))  # noqa: S704 - escaped by the printer
-
-
-def _html_prose(text: str) -> Markup:
-    """Return prose for a page, with the subscripts that mathematics has."""
-    prose = escape(_polished(text))
-    return Markup(re.sub(r"(π|E)_(ref|Q)\b", r"\1<sub>\2</sub>", prose))  # noqa: S704 - escaped in the line above
-
-
-def _sentence(text: str) -> str:
-    """Return a finding's words as a sentence; a symbol at its beginning stays as it is."""
-    text = text.strip().rstrip(".")
-    first = re.match(r"[a-z]{2,}\b", text)
-    return f"{text[0].upper()}{text[1:]}." if first and first[0] not in {"log", "kl", "pi"} else f"{text}."
-
-
-def _latex_math(expression: Expr | str | None, text: str = "") -> str:
-    if isinstance(expression, str):
-        expression, text = parsed(expression), expression
-    return latex_text(text) if expression is None else f"${latex(expression)}$"
-
-
-def _polished(text: str) -> str:
-    """Return prose with the characters that a keyboard lacks."""
-    for pattern, character in _CHARACTERS:
-        text = re.sub(pattern, character, text)
-    return text
-
-
-def _verbatim(code: str) -> str:
-    return "".join(map(_ascii, code)).replace(r"\end{verbatim}", r"\end {verbatim}")
-
-
-def _ascii(character: str) -> str:
-    if character.isascii():
-        return character
-    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "_": r"\_",
-    "%": r"\%",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "π": r"$\pi$",
-    "θ": r"$\theta$",
-    "∞": r"$\infty$",
-    "→": r"$\to$",
-    "≥": r"$\ge$",
-    "≤": r"$\le$",
-    "−": "--",
-    "β": r"$\beta$",
-    "λ": r"$\lambda$",
-}

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 _WORDS = {"True", "False", "pi", "E", *FUNCTIONS}
 _SHORT = {"log_ratio": "rho"}
 _ENTITIES = {"&InvisibleTimes;": "\u2062", "&ApplyFunction;": "\u2061"}
-_GREEK = {
+GREEK = {
     **dict(zip(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"], "αβγδεζηθ", strict=True)),
     **dict(zip(["iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma"], "ικλμνξρσ", strict=True)),
     **dict(zip(["tau", "phi", "chi", "psi", "omega"], "τφχψω", strict=True)),
@@ -61,9 +61,9 @@ class _MathML(MathMLPresentationPrinter):
     def _print_Symbol(self, sym: Symbol, style: str = "plain") -> Element:  # noqa: N802 - SymPy's names
         name = _SHORT.get(str(sym), str(sym))
         element = self.dom.createElement("mi")
-        if len(name) > 1 and name not in _GREEK:
+        if len(name) > 1 and name not in GREEK:
             element.setAttribute("mathvariant", "normal")
-        element.appendChild(self.dom.createTextNode(_GREEK.get(name, name.replace("_", " "))))
+        element.appendChild(self.dom.createTextNode(GREEK.get(name, name.replace("_", " "))))
         return element
 
     def _print_Piecewise(self, expr: sympy.Piecewise) -> Element:  # noqa: N802
@@ -122,7 +122,7 @@ class _Latex(LatexPrinter):
 
     def _print_Symbol(self, expr: Symbol, style: str = "plain") -> str:  # noqa: N802
         name = _SHORT.get(str(expr), str(expr))
-        if name in _GREEK:
+        if name in GREEK:
             return f"\\{name}"
         return name if len(name) == 1 else "\\mathrm{" + name.replace("_", "\\ ") + "}"
 

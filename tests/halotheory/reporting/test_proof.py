@@ -15,7 +15,7 @@ from halotheory.contract import load_loss
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Finding, Status
 from halotheory.reporting.observed import observe
-from halotheory.reporting.proof import RELAXATIONS, REQUIRED, Proof, html, latex_article, latex_text, proof_of
+from halotheory.reporting.proof import RELAXATIONS, REQUIRED, Proof, html, latex_article, proof_of
 from halotheory.source import Source, source_of
 
 ZOO = Path(__file__).parents[1] / "zoo.py"
@@ -118,19 +118,6 @@ def test_the_same_verdict_gives_the_same_bytes(proofs: dict[str, Proof]) -> None
     again = prepared("dpo")
     assert html(proofs["dpo"]) == html(again)
     assert latex_article(proofs["dpo"]) == latex_article(again)
-
-
-@pytest.mark.parametrize(
-    ("text", "quoted"),
-    [
-        ("a_b & 50% of {x}", r"a\_b \& 50\% of \{x\}"),
-        ("log pi_ref -> oo", r"log $\pi_{\mathrm{ref}}$ $\to$ $\infty$"),
-        ("E_Q[r]", "$E_Q$[r]"),
-        ("café", "cafe"),
-    ],
-)
-def test_prose_is_quoted_for_latex(text: str, quoted: str) -> None:
-    assert latex_text(text) == quoted
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with amsmath and TikZ")

@@ -1,0 +1,186 @@
+"""Pages and articles: the templates' environment, and prose for browsers and for LaTeX."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from sympy import Expr
+
+from halotheory.errors import HaloTheoryError
+from halotheory.findings import Status
+from halotheory.reporting.drawing import svg, tikz
+from halotheory.reporting.typeset import GREEK, latex, mathml, parsed
+
+Filters = Mapping[str, Callable[..., str]]
+
+_SUBSCRIPT = re.compile(r"\b([A-Za-zα-ω])_(\w+)")  # a letter with an index; longer names are words
+_CHARACTERS = (
+    *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
+    (r"\bpi(?=\b|_)", "π"),
+    (r"\boo\b", "∞"),
+    (r"->", "→"),
+    (r">=", "≥"),
+    (r"<=", "≤"),
+    (r" - ", " − "),
+)
+
+
+def render_page(template: str, filters: Filters | None = None, **values: Any) -> str:
+    """Return a page that needs no network, from a template and what it shows.
+
+    Args:
+        template: of `halotheory/reporting/templates`.
+        filters: beside `math`, `prose`, `sentence` and `svg`.
+        values: what the template names.
+    """
+    environment = _environment(autoescape=True)
+    environment.filters |= {
+        "math": _html_math,
+        "prose": html_prose,
+        "sentence": _sentence,
+        "svg": lambda panel: Markup(svg(panel)),  # noqa: S704 - escaped by the writer
+        **(filters or {}),
+    }
+    return environment.get_template(template).render(Status=Status, **values)
+
+
+def render_article(template: str, filters: Filters | None = None, **values: Any) -> str:
+    """Return an article that pdflatex sets with amsmath, amsthm and TikZ; see `render_page`.
+
+    In its templates, LaTeX's braces stay what they are: blocks stand in <% %>, values in << >>.
+    """
+    environment = _environment(
+        autoescape=False,
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+    )
+    environment.filters |= {
+        "math": _latex_math,
+        "text": latex_text,
+        "sentence": _sentence,
+        "verbatim": _verbatim,
+        "tikz": lambda panel: tikz(panel, latex_text),
+        **(filters or {}),
+    }
+    return environment.get_template(template).render(Status=Status, **values)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all.
+
+    Raises:
+        HaloTheoryError: it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def polished(text: str) -> str:
+    """Return prose with the characters that a keyboard lacks."""
+    for pattern, character in _CHARACTERS:
+        text = re.sub(pattern, character, text)
+    return text
+
+
+def html_prose(text: str) -> Markup:
+    """Return prose for a page, with the subscripts that mathematics has."""
+    prose = escape(polished(text))
+    return Markup(_SUBSCRIPT.sub(r"\1<sub>\2</sub>", prose))  # noqa: S704 - escaped in the line above
+
+
+def latex_text(text: str) -> str:
+    """Return plain text for LaTeX's text mode: its special characters quoted, Greek, arrows and subscripts in math."""
+    parts = re.split(r"(\b[A-Za-zα-ω]_\w+)", polished(text))
+    return "".join(_latex_subscript(part) if i % 2 else _latex_quoted(part) for i, part in enumerate(parts))
+
+
+def _environment(**options: Any) -> jinja2.Environment:
+    return jinja2.Environment(  # noqa: S701 - escaping is on for pages; an article quotes by its own filter
+        loader=jinja2.PackageLoader("halotheory.reporting"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **options,
+    )
+
+
+def _latex_subscript(name: str) -> str:
+    head, _, tail = name.partition("_")
+    below = tail if len(tail) == 1 else rf"{{\mathrm{{{_latex_quoted(tail)}}}}}"
+    return f"${_LATEX_LETTERS.get(head, head)}_{below}$"
+
+
+def _latex_quoted(text: str) -> str:
+    return "".join(_LATEX.get(character) or _ascii(character) for character in text)
+
+
+def _html_math(expression: Expr | str | None, text: str = "") -> Markup:
+    if isinstance(expression, str):
+        expression, text = parsed(expression), expression
+    if expression is None:
+        return html_prose(text)
+    return Markup(mathml(expression, block=True))  # noqa: S704 - escaped by the printer
+
+
+def _latex_math(expression: Expr | str | None, text: str = "") -> str:
+    if isinstance(expression, str):
+        expression, text = parsed(expression), expression
+    return latex_text(text) if expression is None else f"${latex(expression)}$"
+
+
+def _sentence(text: str) -> str:
+    """Return a finding's words as a sentence; a symbol at its beginning stays as it is."""
+    text = text.strip().rstrip(".")
+    first = re.match(r"[a-z]{2,}\b", text)
+    return f"{text[0].upper()}{text[1:]}." if first and first[0] not in {"log", "kl", "pi"} else f"{text}."
+
+
+def _verbatim(code: str) -> str:
+    return "".join(map(_ascii, code)).replace(r"\end{verbatim}", r"\end {verbatim}")
+
+
+def _ascii(character: str) -> str:
+    if character.isascii():
+        return character
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
+
+
+_LATEX_LETTERS = {character: f"\\{name}" for name, character in GREEK.items()} | {"π": r"\pi"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "∞": r"$\infty$",
+    "→": r"$\to$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "−": "--",
+    **{character: f"${command}$" for character, command in _LATEX_LETTERS.items()},
+}

@@ -1,0 +1,32 @@
+"""Prose for LaTeX and for browsers: quoted, with the letters and subscripts that mathematics has."""
+
+import pytest
+
+from halotheory.reporting.document import html_prose, latex_text
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("class_weights & 50% of {x}", r"class\_weights \& 50\% of \{x\}"),
+        ("log pi_ref -> oo", r"log $\pi_{\mathrm{ref}}$ $\to$ $\infty$"),
+        ("E_Q[r]", "$E_Q$[r]"),
+        ("beta >= 1, y_a", r"$\beta$ $\ge$ 1, $y_a$"),
+        ("café", "cafe"),
+    ],
+)
+def test_prose_is_quoted_for_latex(text: str, quoted: str) -> None:
+    assert latex_text(text) == quoted
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("pi_ref(y_a) < 1 - p", "π<sub>ref</sub>(y<sub>a</sub>) &lt; 1 − p"),
+        ("class_weights", "class_weights"),
+        ("alphabet", "alphabet"),
+        ("<b>", "&lt;b&gt;"),
+    ],
+)
+def test_prose_is_quoted_for_browsers(text: str, shown: str) -> None:
+    assert html_prose(text) == shown
