@@ -8,6 +8,7 @@ from typing import Any, Literal
 import sympy
 from sympy import Expr
 from sympy.core.relational import Relational
+from sympy.printing.str import StrPrinter
 
 from halotheory.deadline import Deadline
 from halotheory.findings import Status
@@ -167,7 +168,7 @@ def equal(text: str, left: Expr, right: Expr) -> Step:
 
     Parts in `sympy.UnevaluatedExpr` are shown as they are written; SymPy would else rewrite both sides alike.
     """
-    formula = Formula(left=str(left), sign="=", right=str(right))
+    formula = Formula(left=written(left), sign="=", right=written(right))
     difference = released(left) - released(right)
     if identically_zero(difference):
         return _decided(text, formula, Status.PROVED, "exact rewriting")
@@ -186,7 +187,7 @@ def at_least(text: str, left: Expr, right: Expr, where: Sequence[Relational] = (
         where: conditions on the symbols, beside what SymPy assumes of them.
         strictly: ask for >.
     """
-    formula = Formula(left=str(left), sign=">" if strictly else ">=", right=str(right))
+    formula = Formula(left=written(left), sign=">" if strictly else ">=", right=written(right))
     difference = released(left) - released(right)
     if not difference.free_symbols:
         found = sign(difference)
@@ -204,7 +205,24 @@ def more_than(text: str, left: Expr, right: Expr, where: Sequence[Relational] = 
 
 def released(expression: Expr) -> Expr:
     """Return an expression with its `sympy.UnevaluatedExpr` evaluated."""
-    return expression.replace(sympy.UnevaluatedExpr, lambda inner: inner)
+    return sympy.sympify(expression).replace(sympy.UnevaluatedExpr, lambda inner: inner)
+
+
+class _Printer(StrPrinter):
+    """Prints a dummy by its name alone, which here is the text of a part."""
+
+    def _print_Dummy(self, expr: sympy.Dummy) -> str:  # noqa: N802 - SymPy's name
+        return expr.name
+
+
+def written(expression: Expr) -> str:
+    """Return an expression as text, its `sympy.UnevaluatedExpr` in parentheses."""
+    return _Printer().doprint(sympy.sympify(expression).replace(sympy.UnevaluatedExpr, _as_atom))
+
+
+def _as_atom(part: Expr) -> Expr:
+    text = written(part)
+    return sympy.Dummy(text if part.is_Symbol or (part.is_nonnegative and part.is_Integer) else f"({text})")
 
 
 def claim(name: str, statement: str, steps: Sequence[Step], **others: Any) -> Claim:
