@@ -165,8 +165,7 @@ def load_loss(spec: str, settings: Mapping[str, float] | None = None) -> Loss:
         loss = loss_of(getattr(halotheory.losses, spec), name=spec)
     else:
         path, function_name = _split(spec)
-        functions = _public_functions(path)
-        function = _choose(functions, function_name, path)
+        function = _choose(_public_names(path), function_name, path)
         loss = loss_of(function, name=f"{path.name}:{function.__name__}")
     return loss.with_settings(settings or {})
 
@@ -210,6 +209,8 @@ def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss
 def _split(spec: str) -> tuple[Path, str | None]:
     head, colon, tail = spec.rpartition(":")
     path, name = (Path(head), tail) if colon and tail.isidentifier() else (Path(spec), None)
+    if path.is_dir():
+        raise HaloTheoryError(f"{path}: is a folder; give the path of a .py file in it")
     if path.suffix != ".py":
         known = halotheory.losses.__all__
         raise HaloTheoryError(
@@ -221,12 +222,14 @@ def _split(spec: str) -> tuple[Path, str | None]:
     return path, name
 
 
-def _public_functions(path: Path) -> dict[str, Callable[..., Tensor]]:
+def _public_names(path: Path) -> dict[str, object]:
+    """Return the functions that a file defines, and what it calls `loss` whatever that is."""
     module = _imported(path)
     return {
         name: value
         for name, value in vars(module).items()
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+        if name == "loss"
+        or (inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_"))
     }
 
 
@@ -249,7 +252,7 @@ def _imported(path: Path) -> ModuleType:
     return module
 
 
-def _choose(functions: Mapping[str, Callable[..., Tensor]], name: str | None, path: Path) -> Callable[..., Tensor]:
+def _choose(functions: Mapping[str, object], name: str | None, path: Path) -> Callable[..., Tensor]:
     listed = ", ".join(functions) or "none"
     if name is not None and name not in functions:
         raise HaloTheoryError(
@@ -259,7 +262,14 @@ def _choose(functions: Mapping[str, Callable[..., Tensor]], name: str | None, pa
         raise HaloTheoryError(
             f"{path}: which function is the loss? call it `loss`, or name it as {path}:NAME; there are: {listed}"
         )
-    return functions[name or ("loss" if "loss" in functions else next(iter(functions)))]
+    chosen = name or ("loss" if "loss" in functions else next(iter(functions)))
+    function = getattr(functions[chosen], "_torchdynamo_orig_callable", functions[chosen])  # torch.compile's wrapper
+    if not inspect.isfunction(function):
+        raise HaloTheoryError(
+            f"{path}: '{chosen}' is a {type(function).__name__}, not a function; "
+            f"write def {chosen}(...) that calls it, with the arguments and hyperparameters named"
+        )
+    return function
 
 
 def _source(function: Callable[..., Tensor]) -> tuple[str, int, dict[str, int]]:

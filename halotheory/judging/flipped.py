@@ -90,7 +90,8 @@ def _labelled_mixture(judged: Judge, strictly: Outcome) -> Outcome:
     rates = list(judged.values.values())
     if (turned := _turned(at_one)) is not None:
         found = mixture.possible_rates(turned[0], turned[1], rates, limited.deadline, either_output=False)
-        if found.refuted or mixture.never_monotone(turned[0], turned[1], limited.deadline):
+        never = mixture.never_concave(*turned) or mixture.never_monotone(*turned, limited.deadline)
+        if found.refuted or never:
             return strictly
     found = [mixture.labelled_rates(at_one, rates, mirrored=mirrored) for mirrored in (False, True)]
     if all(each.refuted for each in found):

@@ -311,6 +311,17 @@ def _no_root(quadratic: tuple[Expr, Expr, Expr]) -> bool:
     return sides in ({1}, {-1}, {0, 1}, {0, -1})
 
 
+def never_concave(even: Expr, odd: Expr) -> bool:
+    """Return whether no even + k * odd, k > 0, turned so that it rises at 0, is concave just above 0.
+
+    Where both parts are smooth there, odd''(0) = 0: the bend at 0+ is even''(0) whatever k is.
+    """
+    if even.has(sympy.Piecewise) or odd.has(sympy.Piecewise):
+        return False
+    slope, bend = sign(sympy.diff(odd, Z).subs(Z, 0)), sign(sympy.diff(even, Z, 2).subs(Z, 0))
+    return slope is not None and bend is not None and slope * bend == 1
+
+
 def _resultant(one: tuple[Expr, Expr, Expr], other: tuple[Expr, Expr, Expr]) -> Expr:
     (a1, b1, c1), (a2, b2, c2) = one, other
     return (a1 * c2 - a2 * c1) ** 2 - (a1 * b2 - a2 * b1) * (b1 * c2 - b2 * c1)

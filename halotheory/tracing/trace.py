@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sympy import Expr, Symbol
+from sympy import Expr, Pow, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.contract import Loss
@@ -79,6 +79,7 @@ def trace(loss: Loss) -> Traced:
         hyperparameters, domains = _hyperparameters(loss, numeric)
         try:
             terms = _terms(loss, hyperparameters)
+            _need_whole_exponents(terms, loss)
         except NeedsValueError as need:
             numeric |= need.names
             noted |= need.names
@@ -119,6 +120,15 @@ def _hyperparameters(loss: Loss, numeric: set[str]) -> tuple[dict[str, Expr], li
 
 def _terms(loss: Loss, hyperparameters: Mapping[str, Expr]) -> Terms:
     return (token_terms if loss.kind == "token" else batch_terms)(loss, hyperparameters)
+
+
+def _need_whole_exponents(terms: Terms, loss: Loss) -> None:
+    """Ask for the value of a whole exponent over what may be negative: (-2)**n is real for whole n alone."""
+    everything = [*terms.by_label.values(), *(token.term for token in terms.tokens)]
+    whole = {name for name, value in loss.hyperparameters.items() if float(value).is_integer()}
+    for power in {power for term in everything for power in term.atoms(Pow) if power.exp.is_Symbol}:
+        if str(power.exp) in whole and not power.base.is_nonnegative and power.base.free_symbols - {power.exp}:
+            raise NeedsValueError({str(power.exp)})
 
 
 def _works_with_numbers(loss: Loss) -> bool:

@@ -114,6 +114,27 @@ def test_several_functions_need_a_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("made", "kind"),
+    [("functools.partial(base, scale=2.0)", "partial"), ("torch.nn.Identity()", "Identity"), ("3", "int")],
+)
+def test_what_is_called_loss_but_is_no_function_is_named(tmp_path: Path, made: str, kind: str) -> None:
+    text = f"import functools, torch\ndef base(policy_logps, *, scale=1.0):\n    return policy_logps\nloss = {made}\n"
+    with pytest.raises(HaloTheoryError, match=f"'loss' is a {kind}, not a function; write def loss"):
+        load_loss(str(written(tmp_path, text)))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method:DeprecationWarning")  # torch's own, on first import
+def test_a_compiled_loss_is_read_as_it_is_written(tmp_path: Path) -> None:
+    path = written(tmp_path, "import torch\n@torch.compile\ndef loss(policy_logps):\n    return -policy_logps\n")
+    assert load_loss(str(path))(policy_logps=torch.tensor([1.0])).item() == -1
+
+
+def test_a_folder_is_no_loss(tmp_path: Path) -> None:
+    with pytest.raises(HaloTheoryError, match="is a folder"):
+        load_loss(str(tmp_path))
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ("return [1.0]", "returned list"),

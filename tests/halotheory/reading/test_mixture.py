@@ -58,6 +58,13 @@ def test_a_monotone_loss_is_not_called_never_monotone() -> None:
         assert not mixture.never_monotone(even, odd, Deadline(5))
 
 
+def test_a_value_function_that_bends_up_at_0_is_concave_at_no_rate() -> None:
+    squared = 1 - 1 / (1 + sympy.exp(-Z)) ** 2  # of the desirable label; the other label's is its mirror image
+    assert mixture.never_concave(*mixture.parts(squared))
+    for loss in (dpo, 1 / (1 + sympy.exp(Z))):
+        assert not mixture.never_concave(*mixture.parts(loss))
+
+
 def test_half_and_half_is_written_as_two_mirror_images() -> None:
     clean = mixture.swapped_pairs(dpo / 2 + flipped_dpo / 2)
     assert clean is not None

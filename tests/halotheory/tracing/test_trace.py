@@ -499,3 +499,13 @@ def test_tracing_leaves_pytorch_as_it_was() -> None:
 @pytest.mark.parametrize("name", losses.__all__)
 def test_every_built_in_agrees_with_its_trace(name: str) -> None:
     read(getattr(losses, name))
+
+
+def test_a_whole_exponent_over_what_may_be_negative_is_taken_at_its_value() -> None:
+    def cubed(policy_logps: Tensor, *, n: float = 3.0, m: float = 0.5) -> Tensor:
+        return policy_logps**n + torch.sigmoid(policy_logps) ** m
+
+    traced = trace(loss_of(cubed))
+    assert traced.hyperparameters["n"] == 3
+    assert isinstance(traced.hyperparameters["m"], sympy.Symbol)
+    assert traced.notes == ["the code needs the value of n: traced at 3"]
