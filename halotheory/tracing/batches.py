@@ -129,7 +129,7 @@ def _independent(loss: Loss, runs: Sequence[Run]) -> Terms | None:
                 raise loss.error("is NaN for every value of its arguments")
             alone = [case for case in own if case.others is None or all(other == case.own for other in case.others)]
             first = (alone or own)[0].term  # of a batch of its own label: a mean's constants are then this label's
-            if all(_same_up_to_a_constant(first, case.term, loss) for case in own):
+            if all(_same(first, case.term, loss) for case in own):
                 by_label[label] = first
         if len(by_label) == (2 if loss.needs_labels else 1):
             return Terms(by_label=by_label, reduction=reduction, batches={})
@@ -208,6 +208,11 @@ def _foreign(loss: Loss, size: int) -> set[Symbol]:
     return {argument_symbol(name, example) for name in _own(loss) for example in range(1, size)}
 
 
+def _same(one: Expr, other: Expr, loss: Loss) -> bool:
+    """Whether two terms are the same up to a constant, or else in form only different."""
+    return _same_up_to_a_constant(one, other, loss) or _equal_at_points(one, other)
+
+
 def _same_up_to_a_constant(one: Expr, other: Expr, loss: Loss) -> bool:
     """Whether two terms are the same but for what is free of every argument, as a mean's constants may be."""
     if one == other:
@@ -234,9 +239,7 @@ def _refuse_places(loss: Loss, alike: Sequence[_Case]) -> None:
         if one == other
     ]
     variants = [case.term for case in alike[1:]] + [first.term.xreplace(swap) for swap in swaps]
-    if not all(
-        _same_up_to_a_constant(first.term, term, loss) or _equal_at_points(first.term, term) for term in variants
-    ):
+    if not all(_same(first.term, term, loss) for term in variants):
         raise loss.error(
             "the loss of one example depends on the others of its batch and on its place among them; "
             "such a loss cannot be checked"
