@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -18,6 +19,7 @@ from halotheory.settings import parse_settings
 if TYPE_CHECKING:
     from halotheory.findings import Verdict
     from halotheory.reporting.figures import Observed
+    from halotheory.theorems.claims import Statement
 
 app = typer.Typer(
     name="halotheory",
@@ -95,6 +97,58 @@ def check(
 
     show(render(verdict))
     return _EXIT[verdict.verdict]
+
+
+@app.command()
+def verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="lemma1, theorem3, theorem4, ...; all by default.")
+    ] = None,
+    steps: Annotated[
+        bool | None,
+        typer.Option("--steps/--no-steps", help="Show derivations. [default: where statements are named]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, derivations included.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write statements and derivations as a page, too.")] = None,
+    latex: Annotated[Path | None, typer.Option(help="Write them as a LaTeX article, too.")] = None,
+) -> int:
+    """Verify the KTO paper's statements: each claim proved, refuted or undecided, and where it stops being true.
+
+    A claim is a sentence of the paper under one reading, or what is true in its place. Without names there is a
+    summary of all statements; with names each claim has its derivation or its counterexample.
+
+    Examples:
+
+      halotheory verify
+
+      halotheory verify theorem4
+
+      halotheory verify theorem3 proposition2 --no-steps
+
+      halotheory verify --html theorems.html --latex theorems.tex
+
+    Exit status: 0 every claim was decided, 3 some claim is undecided, 2 no such statement. A refuted claim of the
+    paper is a result, not a failure.
+    """
+    from halotheory import theorems
+
+    wanted = names or []
+    parts = theorems.parts_of(wanted)
+    for path in (html, latex):
+        if path is not None:
+            _need_folder(path)
+    from halotheory.reporting.report import counting
+
+    began = time.perf_counter()
+    with counting(len(parts)) as started:
+        statements = theorems.verify(wanted, started=started)
+    _write_theorems(statements, html, latex)
+    if as_json:
+        found = {"statements": [statement.as_dict() for statement in statements]}
+        print(json.dumps({**found, "seconds": time.perf_counter() - began}, indent=2, allow_nan=False))
+    else:
+        _show_statements(statements, whole=bool(wanted) if steps is None else steps, summary=not (wanted or steps))
+    return UNDECIDED if any(map(_is_open, statements)) else DONE
 
 
 @app.command()
@@ -215,6 +269,35 @@ def _write_proofs(loss: str, verdict: "Verdict", observed: "Observed", html: Pat
         if path is not None:
             write_text(path, write(prepared))
             print(f"written: {path}", file=sys.stderr)
+
+
+def _write_theorems(statements: "Sequence[Statement]", html: Path | None, latex: Path | None) -> None:
+    if html is None and latex is None:
+        return
+    from halotheory.reporting import theorem
+    from halotheory.reporting.document import write_text
+
+    for path, write in ((html, theorem.html), (latex, theorem.latex_article)):
+        if path is not None:
+            write_text(path, write(statements))
+            print(f"written: {path}", file=sys.stderr)
+
+
+def _show_statements(statements: "Sequence[Statement]", *, whole: bool, summary: bool) -> None:
+    from halotheory.reporting import derivation
+    from halotheory.reporting.report import show
+
+    if summary:
+        show(derivation.summary(statements))
+    for statement in () if summary else statements:
+        show(derivation.render(statement, steps=whole), "")
+    print(f"{derivation.tally(statements)}; {sum(statement.seconds for statement in statements):.1f} s")
+
+
+def _is_open(statement: "Statement") -> bool:
+    from halotheory.findings import Status
+
+    return any(claim.status is Status.UNDECIDED for claim in statement.claims)
 
 
 def _need_folder(path: Path) -> None:

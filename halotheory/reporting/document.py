@@ -17,7 +17,7 @@ from halotheory.findings import Status
 from halotheory.reporting.drawing import svg, tikz
 from halotheory.reporting.typeset import GREEK, latex, mathml, parsed
 
-Filters = Mapping[str, Callable[..., str]]
+Filters = Mapping[str, Callable[..., object]]
 
 _SUBSCRIPT = re.compile(r"\b([A-Za-zα-ω])_(\w+)")  # a letter with an index; longer names are words
 _CHARACTERS = (

@@ -12,7 +12,12 @@ _WIDTH, _HEIGHT = 360, 260  # of a panel, in CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 46
 _LEGEND = 15  # height of a line of the legend
 _TIKZ = 0.018  # centimetres per pixel
-_STYLES = {"main": "very thick", "second": "very thick, dashed", "quiet": "thin, densely dotted"}
+_STYLES = {
+    "main": "very thick",
+    "second": "very thick, dashed",
+    "third": "very thick, dash dot",
+    "quiet": "thin, densely dotted",
+}
 
 
 def svg(panel: Panel) -> str:
@@ -89,15 +94,23 @@ class _Frame:
         x = _all([curve.x for curve in panel.curves], [point[1] for point in panel.points])
         y = _all([curve.y for curve in panel.curves], [point[2] for point in panel.points])
         room = 0.12 if panel.points else 0.0
-        self._x, self._y = _span(x, room), _span(y, max(room, 0.05))
+        self._logarithmic = panel.x_scale == "log"
+        self._x, self._y = _span(np.log10(x) if self._logarithmic else x, room), _span(y, max(room, 0.05))
         self.height = _HEIGHT + 8 + _LEGEND * len(panel.curves)
-        self.x_ticks = [(value, self.place(value, self._y[0])[0]) for value in _ticks(*self._x)]
-        self.y_ticks = [(value, self.place(self._x[0], value)[1]) for value in _ticks(*self._y)]
+        x_ticks = _powers(*self._x) if self._logarithmic else _ticks(*self._x)
+        self.x_ticks = [(value, self._across(value)) for value in x_ticks]
+        self.y_ticks = [(value, self._down(value)) for value in _ticks(*self._y)]
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        across = (x - self._x[0]) / (self._x[1] - self._x[0])
-        up = (y - self._y[0]) / (self._y[1] - self._y[0])
-        return _LEFT + across * (_WIDTH - _LEFT - _RIGHT), _HEIGHT - _BOTTOM - up * (_HEIGHT - _TOP - _BOTTOM)
+        return self._across(x), self._down(y)
+
+    def _across(self, x: float) -> float:
+        share = ((math.log10(x) if self._logarithmic else x) - self._x[0]) / (self._x[1] - self._x[0])
+        return _LEFT + share * (_WIDTH - _LEFT - _RIGHT)
+
+    def _down(self, y: float) -> float:
+        share = (y - self._y[0]) / (self._y[1] - self._y[0])
+        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
 
     def lines(self, curve: Curve) -> list[list[tuple[float, float]]]:
         """Return the curve on the paper, broken where a value is missing."""
@@ -127,6 +140,12 @@ def _ticks(low: float, high: float) -> list[float]:
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(size * power for size in (1, 2, 5, 10) if size * power >= rough)
     return [round(n * step, 12) for n in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """Return powers of ten, at most seven, between two exponents of ten."""
+    exponents = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
+    return [10.0**exponent for exponent in exponents[:: -(-len(exponents) // 7) or 1]]
 
 
 def _minus(value: float) -> str:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import sympy
@@ -22,6 +23,9 @@ _STEPS = 401
 _LABEL = re.compile(r"([+-]\d)(?: times (.+?))?( with v\(-z\))? for (desirable|undesirable)")
 
 
+Role = Literal["main", "second", "third", "quiet"]
+Scale = Literal["linear", "log"]
+
 Observed = Mapping[str, Sequence[tuple[float, float]]]
 """By what is observed: pairs of a log-ratio and the loss there; where the loss is not finite, NaN."""
 
@@ -34,13 +38,13 @@ class Curve:
         name: for the legend.
         x: places.
         y: values, as many.
-        role: `main`, `second` or `quiet`, which decides colour and dashes.
+        role: decides colour and dashes.
     """
 
     name: str
     x: np.ndarray
     y: np.ndarray
-    role: str = "main"
+    role: Role = "main"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,7 @@ class Panel:
         curves: lines.
         points: marked points with a name.
         said: the panel in words, for those who do not see it.
+        x_scale: whether equal steps across are equal differences or equal ratios.
     """
 
     title: str
@@ -62,6 +67,7 @@ class Panel:
     curves: Sequence[Curve]
     points: Sequence[tuple[str, float, float]] = ()
     said: str = ""
+    x_scale: Scale = "linear"
 
 
 def panels(verdict: Verdict, observed: Observed | None = None) -> list[Panel]:

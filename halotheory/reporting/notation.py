@@ -204,8 +204,8 @@ class _Setter:
             "exp": lambda x: marks.power(marks.letter("e"), self._small(x)),
             "sqrt": lambda x: marks.root(self.set(x)),
             "Abs": lambda x: marks.fence("|", self.set(x), "|"),
-            "Sum": lambda body, *ranges: self._large("∑", body, ranges),
-            "Product": lambda body, *ranges: self._large("∏", body, ranges),
+            "Sum": lambda body, first, *others: self._large("∑", body, (first, *others)),
+            "Product": lambda body, first, *others: self._large("∏", body, (first, *others)),
             "Derivative": self._derivative,
             "Limit": self._limit,
             "Piecewise": lambda *pieces: marks.cases([self._case(piece) for piece in pieces]),
@@ -302,7 +302,7 @@ class _MathML:
         return f"<mrow>{''.join(parts)}</mrow>"
 
     def fence(self, left: str, inside: str, right: str) -> str:
-        return f"<mrow><mo>{left}</mo>{inside}<mo>{right}</mo></mrow>"
+        return f'<mrow><mo form="prefix">{left}</mo>{inside}<mo form="postfix">{right}</mo></mrow>'
 
     def fraction(self, above: str, below: str) -> str:
         return f"<mfrac>{above}{below}</mfrac>"

@@ -14,6 +14,7 @@ from halotheory.checking import check
 from halotheory.cli import app
 from halotheory.command import run
 from halotheory.errors import HaloTheoryError
+from tests.halotheory.reporting.statements import OPEN, made
 
 
 def status_of(*words: str) -> int:
@@ -56,6 +57,9 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "dpo", "--sett", "beta=1"], "No such option"),
         (["check"], "Missing argument"),
         (["chek", "dpo"], "No such command"),
+        (["verify", "theorm4"], "unknown statement 'theorm4'"),
+        (["verify", "lema1"], "did you mean 'lemma1'?"),
+        (["verify", "lemma1", "--html", "no/such/folder/page.html"], "no such folder"),
         (["plot", "dpo", "--output", "picture.bmp"], "not '.bmp'"),
         (["plot", "dpo", "--output", "no/such/folder/picture.svg"], "no such folder"),
         (["plot", "ipo", "--output", "picture.svg"], "no value function to draw"),
@@ -105,6 +109,55 @@ def test_the_table_of_losses_is_computed(capsys: pytest.CaptureFixture[str], mon
     assert "dpo   paired    HALO, strictly  -log(1 + exp(-z))" in capsys.readouterr().out
 
 
+def test_a_verified_statement_ends_with_0_and_shows_its_derivation(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("verify", "lemma1") == 0
+    printed = capsys.readouterr()
+    assert "proved     same_optimal_policy" in printed.out
+    assert "proved: exact rewriting" in printed.out
+    assert printed.err == ""
+
+
+def test_verifying_as_json_is_one_object_with_formulas_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of("verify", "lemma1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["statements", "seconds"]
+    [statement] = found["statements"]
+    assert {claim["status"] for claim in statement["claims"]} == {"proved", "refuted"}
+    formulas = [step["formula"] for claim in statement["claims"] for step in claim["steps"] if step["formula"]]
+    assert all(isinstance(formula, str) for formula in formulas)
+    for claim in statement["claims"]:
+        assert (claim["witness"] is None) == (claim["status"] == "proved")
+
+
+@pytest.mark.parametrize(
+    ("words", "shown", "hidden"),
+    [
+        ([], "There are infinitely many twin primes.", "A step that failed."),
+        (["--steps"], "A step that failed.", "nothing"),
+        (["theorem4"], "A step that failed.", "nothing"),
+        (["theorem4", "--no-steps"], "open: everything", "A step that failed."),
+    ],
+)
+def test_an_open_claim_ends_with_3_and_shows_as_much_as_was_asked(
+    words: list[str], shown: str, hidden: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halotheory.theorems.parts_of", list)
+    monkeypatch.setattr("halotheory.theorems.verify", lambda names, started: [made("theorem4_kto", OPEN)])
+    assert status_of("verify", *words) == 3
+    printed = capsys.readouterr().out
+    assert shown in printed
+    assert hidden not in printed
+    assert "1 statement, 1 claim: 0 proved, 0 refuted, 1 undecided" in printed
+
+
+def test_verify_writes_a_page_and_an_article_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page, article = tmp_path / "theorems.html", tmp_path / "theorems.tex"
+    assert status_of("verify", "lemma1", "--html", str(page), "--latex", str(article)) == 0
+    assert capsys.readouterr().err == f"written: {page}\nwritten: {article}\n"
+    assert "<h1>Lemma 1: " in page.read_text(encoding="utf-8")
+    assert article.read_text(encoding="utf-8").startswith("\\documentclass")
+
+
 def test_new_writes_a_loss_that_check_reads(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +181,7 @@ def test_a_file_is_checked_elsewhere_and_its_prints_are_no_result(
     assert "hello" in printed.err
 
 
-@pytest.mark.parametrize("command", ["", "check", "losses", "new", "plot"])
+@pytest.mark.parametrize("command", ["", "check", "losses", "new", "plot", "verify"])
 def test_every_help_shows_an_example_and_is_quick(command: str) -> None:
     words = [sys.executable, "-m", "halotheory", *command.split(), "--help"]
     began = time.perf_counter()
