@@ -203,9 +203,14 @@ def more_than(text: str, left: Expr, right: Expr, where: Sequence[Relational] = 
     return at_least(text, left, right, where, strictly=True)
 
 
+sigmoid = sympy.Function("sigmoid")
+"""1/(1 + exp(-x)), shown by its name in a step's formula."""
+
+
 def released(expression: Expr) -> Expr:
-    """Return an expression with its `sympy.UnevaluatedExpr` evaluated."""
-    return sympy.sympify(expression).replace(sympy.UnevaluatedExpr, lambda inner: inner)
+    """Return an expression with its `sympy.UnevaluatedExpr` evaluated and `sigmoid` written out."""
+    evaluated = sympy.sympify(expression).replace(sympy.UnevaluatedExpr, lambda inner: inner)
+    return evaluated.replace(sigmoid, lambda x: 1 / (1 + sympy.exp(-x)))
 
 
 class _Printer(StrPrinter):
