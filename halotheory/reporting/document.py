@@ -15,20 +15,9 @@ from sympy import Expr
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Status
 from halotheory.reporting.drawing import svg, tikz
-from halotheory.reporting.typeset import GREEK, latex, mathml, parsed
+from halotheory.reporting.typeset import GREEK, INDEXED, latex, mathml, parsed, polished
 
 Filters = Mapping[str, Callable[..., object]]
-
-_SUBSCRIPT = re.compile(r"\b([A-Za-zα-ω])_(\w+)")  # a letter with an index; longer names are words
-_CHARACTERS = (
-    *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
-    (r"\bpi(?=\b|_)", "π"),
-    (r"\boo\b", "∞"),
-    (r"->", "→"),
-    (r">=", "≥"),
-    (r"<=", "≤"),
-    (r" - ", " − "),
-)
 
 
 def render_page(template: str, filters: Filters | None = None, **values: Any) -> str:
@@ -91,23 +80,18 @@ def write_text(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def polished(text: str) -> str:
-    """Return prose with the characters that a keyboard lacks."""
-    for pattern, character in _CHARACTERS:
-        text = re.sub(pattern, character, text)
-    return text
-
-
 def html_prose(text: str) -> Markup:
     """Return prose for a page, with the subscripts that mathematics has."""
     prose = escape(polished(text))
-    return Markup(_SUBSCRIPT.sub(r"\1<sub>\2</sub>", prose))  # noqa: S704 - escaped in the line above
+    return Markup(INDEXED.sub(r"\1<sub>\2</sub>", prose))  # noqa: S704 - escaped in the line above
 
 
 def latex_text(text: str) -> str:
     """Return plain text for LaTeX's text mode: its special characters quoted, Greek, arrows and subscripts in math."""
-    parts = re.split(r"(\b[A-Za-zα-ω]_\w+)", polished(text))
-    return "".join(_latex_subscript(part) if i % 2 else _latex_quoted(part) for i, part in enumerate(parts))
+    parts = INDEXED.split(polished(text))
+    for i in range(1, len(parts), 3):
+        parts[i : i + 2] = [_latex_index(parts[i], parts[i + 1]), ""]
+    return "".join(part if i % 3 == 1 else _latex_quoted(part) for i, part in enumerate(parts))
 
 
 def _environment(**options: Any) -> jinja2.Environment:
@@ -121,8 +105,7 @@ def _environment(**options: Any) -> jinja2.Environment:
     )
 
 
-def _latex_subscript(name: str) -> str:
-    head, _, tail = name.partition("_")
+def _latex_index(head: str, tail: str) -> str:
     below = tail if len(tail) == 1 else rf"{{\mathrm{{{_latex_quoted(tail)}}}}}"
     return f"${_LATEX_LETTERS.get(head, head)}_{below}$"
 

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Callable, Sequence
 from html import escape
+from importlib.resources import files
 
 import numpy as np
 
 from halotheory.reporting.figures import Curve, Panel
+from halotheory.reporting.typeset import INDEXED, polished
 
 _WIDTH, _HEIGHT = 360, 260  # of a panel, in CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 46
@@ -26,7 +28,7 @@ def svg(panel: Panel) -> str:
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {frame.height}" role="img" aria-label="{escape(panel.said, quote=True)}">',
         f"<title>{escape(panel.title)}</title>",
-        f'<text class="title" x="{_LEFT}" y="16">{escape(panel.title)}</text>',
+        f'<text class="title" x="{_LEFT}" y="16">{_text(panel.title)}</text>',
     ]
     for value, at in frame.x_ticks:
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
@@ -35,10 +37,10 @@ def svg(panel: Panel) -> str:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_minus(value)}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_HEIGHT - 12}" text-anchor="middle">{escape(panel.x_label)}</text>')
+    parts.append(f'<text x="{middle}" y="{_HEIGHT - 12}" text-anchor="middle">{_text(panel.x_label)}</text>')
     height = (_TOP + _HEIGHT - _BOTTOM) / 2
     parts.append(
-        f'<text transform="translate(12 {height}) rotate(-90)" text-anchor="middle">{escape(panel.y_label)}</text>'
+        f'<text transform="translate(12 {height}) rotate(-90)" text-anchor="middle">{_text(panel.y_label)}</text>'
     )
     for curve in panel.curves:
         for line in frame.lines(curve):
@@ -46,12 +48,20 @@ def svg(panel: Panel) -> str:
     for name, x, y in panel.points:
         across, down = frame.place(x, y)
         parts.append(f'<circle class="point" cx="{across:.1f}" cy="{down:.1f}" r="4"/>')
-        parts.append(f'<text x="{across + 7:.1f}" y="{down - 7:.1f}">{escape(name)}</text>')
+        parts.append(f'<text x="{across + 7:.1f}" y="{down - 7:.1f}">{_text(name)}</text>')
     for i, curve in enumerate(panel.curves):
         down = _HEIGHT + 6 + _LEGEND * i
         parts.append(f'<line class="{curve.role}" x1="{_LEFT}" x2="{_LEFT + 26}" y1="{down - 4}" y2="{down - 4}"/>')
-        parts.append(f'<text x="{_LEFT + 32}" y="{down}">{escape(curve.name)}</text>')
+        parts.append(f'<text x="{_LEFT + 32}" y="{down}">{_text(curve.name)}</text>')
     return "\n".join([*parts, "</svg>"])
+
+
+def picture(panel: Panel) -> str:
+    """Return one panel as an SVG file on white, with the light colours of the pages."""
+    style = files("halotheory.reporting").joinpath("templates", "figure.css").read_text(encoding="utf-8")
+    opened = f'<svg xmlns="http://www.w3.org/2000/svg" width="{2 * _WIDTH}" '
+    ground = f'\n<style>\n{style}</style>\n<rect width="100%" height="100%" fill="white"/>'
+    return svg(panel).replace("<svg ", opened, 1).replace(">", f">{ground}", 1) + "\n"
 
 
 def tikz(panel: Panel, text: Callable[[str], str]) -> str:
@@ -146,6 +156,12 @@ def _powers(low: float, high: float) -> list[float]:
     """Return powers of ten, at most seven, between two exponents of ten."""
     exponents = range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1)
     return [10.0**exponent for exponent in exponents[:: -(-len(exponents) // 7) or 1]]
+
+
+def _text(text: str) -> str:
+    """Return prose for an SVG, an index lowered."""
+    lowered = r'\1<tspan dy="3" font-size="8">\2</tspan><tspan dy="-3">&#8203;</tspan>'
+    return INDEXED.sub(lowered, escape(polished(text)))
 
 
 def _minus(value: float) -> str:

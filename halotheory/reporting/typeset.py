@@ -23,6 +23,26 @@ GREEK = {
     **dict(zip(["tau", "phi", "chi", "psi", "omega"], "τφχψω", strict=True)),
 }
 
+INDEXED = re.compile(r"\b([A-Za-zα-ω])_(\w+)")
+"""A letter with an index, in prose; longer names are words."""
+
+_CHARACTERS = (
+    *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
+    (r"\bpi(?=\b|_)", "π"),
+    (r"\boo\b", "∞"),
+    (r"->", "→"),
+    (r">=", "≥"),
+    (r"<=", "≤"),
+    (r" - ", " − "),
+)
+
+
+def polished(text: str) -> str:
+    """Return prose with the characters that a keyboard lacks."""
+    for pattern, character in _CHARACTERS:
+        text = re.sub(pattern, character, text)
+    return text
+
 
 def parsed(text: str, hyperparameters: Mapping[str, float] | None = None) -> Expr | None:
     """Return the expression that a text stands for, or None where it is prose."""

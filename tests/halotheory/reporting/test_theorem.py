@@ -83,9 +83,9 @@ def test_both_forms_have_the_same_claims_and_figures() -> None:
 def test_the_style_is_that_of_the_proof() -> None:
     assert "prefers-color-scheme: dark" in html(STATEMENTS)
     templates = Path(__file__).parents[3] / "halotheory" / "reporting" / "templates"
-    assert [path.name for path in templates.iterdir() if "color-scheme" in path.read_text(encoding="utf-8")] == [
-        "page.css"
-    ]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in templates.iterdir()}
+    assert [name for name, text in texts.items() if "color-scheme" in text] == ["page.css"]
+    assert [name for name, text in texts.items() if "svg .main" in text] == ["figure.css"]
 
 
 def test_every_verified_formula_is_set_as_one() -> None:
