@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "lemma1": ("lemma1",),
+    "theorem3": ("theorem3",),
 }
 """What may be verified, with the files that hold its parts."""
 
