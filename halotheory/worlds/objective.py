@@ -1,0 +1,126 @@
+"""The loss of tabular softmax policies, and its gradient by their logits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from halotheory.contract import Loss
+from halotheory.errors import HaloTheoryError
+from halotheory.worlds.batching import Settings, WorldLoss
+from halotheory.worlds.cells import Cells, added, taken
+from halotheory.worlds.reference_point import (
+    NAMES,
+    ReferencePoint,
+    data_shares,
+    kl_of_prompts,
+    mismatched_of_batch,
+    mismatched_of_population,
+)
+from halotheory.worlds.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What policies of some worlds minimise.
+
+    Attributes:
+        world: the worlds.
+        loss: theirs, and how it is called.
+        settings: hyperparameters, one value for each world.
+        reference_point: what the loss is told as `kl`.
+    """
+
+    world: World
+    loss: WorldLoss
+    settings: Settings
+    reference_point: ReferencePoint
+
+    def value_and_gradient(self, logits: Tensor, cells: Cells) -> tuple[Tensor, Tensor]:
+        """Return the loss of each world, (W,), and its gradient by the logits, (W, X, Y).
+
+        The loss's own code is differentiated by its log-probabilities; from there to the logits the chain is
+        d log pi(y) / d logit(y') = [y = y'] - pi(y').
+
+        Args:
+            logits: of the policies, nats, (W, X, Y).
+            cells: the examples.
+        """
+        logps = torch.log_softmax(logits, dim=-1)
+        arguments = self._arguments(logps, cells)
+        names = [name for name in self.loss.loss.arguments if name.startswith("policy_")]
+        moving = self.reference_point == "moving_kl" and "kl" in self.loss.loss.arguments
+        losses, slopes = self.loss(
+            arguments, cells.weights, self.settings, slopes_of=[*names, "kl"] if moving else names
+        )
+        by_logps = torch.zeros_like(logps).flatten(1)
+        for name in names:
+            by_logps = added(by_logps, cells.outputs["rejected" in name], slopes[name])
+        policy, by_logps = logps.exp(), by_logps.view_as(logps)
+        gradient = by_logps - policy * by_logps.sum(-1, keepdim=True)
+        if moving:
+            log_ratios = logps - self.world.reference_logps
+            kl = kl_of_prompts(logps, self.world.reference_logps)
+            by_kl = added(torch.zeros_like(kl), cells.prompts, slopes["kl"])
+            gradient = gradient + (by_kl[..., None] * policy * (log_ratios - kl[..., None]))
+        return losses, gradient
+
+    def value(self, logits: Tensor, cells: Cells) -> Tensor:
+        """Return the loss of each world, (W,)."""
+        logps = torch.log_softmax(logits, dim=-1)
+        return self.loss(self._arguments(logps, cells), cells.weights, self.settings)[0]
+
+    def _arguments(self, logps: Tensor, cells: Cells) -> Mapping[str, Tensor]:
+        """Return the tensors of the contract, (W, C), those that the loss names."""
+        named, shape = self.loss.loss.arguments, cells.weights.shape
+        policy, reference = logps.flatten(1), self.world.reference_logps.flatten(1)
+        lengths = self.world.lengths.flatten(1)
+        tables = {"policy": policy, "reference": reference}
+        result: dict[str, Tensor] = {}
+        for name in named:
+            index = cells.outputs["rejected" in name]
+            if name.endswith("logps"):
+                result[name] = taken(tables[name.split("_")[0]], index)
+            elif name.endswith("lengths"):
+                result[name] = taken(lengths, index)
+        if "kl" in named:
+            result["kl"] = self._kl(logps, cells)
+        if cells.desirable is not None and cells.advantages is not None:
+            result["desirable"] = cells.desirable.expand(shape)
+            result["advantages"] = cells.advantages
+            result["mask"] = torch.ones_like(result["desirable"])
+        return {name: result[name] for name in named}
+
+    def _kl(self, logps: Tensor, cells: Cells) -> Tensor:
+        """Return z0 of each example, (W, C)."""
+        shape, reference = cells.weights.shape, self.world.reference_logps
+        if isinstance(self.reference_point, int | float):
+            return logps.new_full((), self.reference_point).expand(shape)
+        if self.reference_point == "mismatched":
+            if cells.prompts.dim() == 2:
+                outputs = cells.outputs[0] % self.world.num_outputs
+                shared = mismatched_of_batch(logps - reference, cells.prompts, outputs)
+            else:
+                shares = data_shares(cells, self.world.num_prompts, self.world.num_outputs)
+                shared = mismatched_of_population(logps - reference, *shares)
+            return shared[:, None].expand(shape)
+        kl = kl_of_prompts(logps, reference)
+        if self.reference_point == "shared_kl":
+            return (self.world.prompt_probabilities * kl).sum(1, keepdim=True).expand(shape)
+        return taken(kl, cells.prompts)
+
+
+def check_fit(loss: Loss, cells_are_paired: bool, reference_point: ReferencePoint) -> None:
+    """Raise where a loss cannot be trained on such feedback, or there is no such reference point.
+
+    Raises:
+        HaloTheoryError: a paired loss and thumbs, or the other way round; an unknown or negative reference point.
+    """
+    if (loss.kind == "paired") != cells_are_paired:
+        wanted = "pairs()" if loss.kind == "paired" else "thumbs() or thumbs_of_pairs()"
+        raise loss.error(f"is a {loss.kind} loss; give it feedback of {wanted}")
+    if isinstance(reference_point, str) and reference_point not in NAMES:
+        raise HaloTheoryError(f"unknown reference point '{reference_point}'; there are {', '.join(NAMES)}, or a number")
+    if not isinstance(reference_point, str) and not 0 <= reference_point < float("inf"):
+        raise HaloTheoryError(f"reference_point={reference_point:g}; a KL is a number >= 0")
