@@ -12,7 +12,7 @@ from halotheory.reporting.typeset import decimal, parsed
 from halotheory.theorems.claims import Boundary
 
 _ROLES: Sequence[Role] = ("main", "second", "third", "quiet")
-_DECADES = 2.0  # of a positive axis, from which on it is logarithmic
+_DECADES = 1.5  # of a positive axis, from which on it is logarithmic
 
 
 def columns(boundary: Boundary) -> list[str]:
@@ -31,14 +31,14 @@ def panel(boundary: Boundary) -> Panel | None:
         if x is not None and y is not None:
             named.setdefault(f"{apart[0]} = {point.get(apart[0], '')}" if apart else up, []).append((x, y))
     curves = [
-        Curve(name=name, x=np.array(points)[:, 0], y=np.array(points)[:, 1], role=_ROLES[i % len(_ROLES)])
+        Curve(name=name, x=np.array(points)[:, 0], y=np.array(points)[:, 1], role=_ROLES[i % len(_ROLES)], marked=True)
         for i, (name, points) in enumerate(named.items())
     ]
     if not any(len(curve.x) > 1 for curve in curves):
         return None
     x = np.concatenate([curve.x for curve in curves])
     return Panel(
-        title=boundary.name.replace("_", " ").capitalize(),
+        title=re.split(r"[.;:] ", boundary.statement)[0].rstrip("."),
         x_label=across,
         y_label=up,
         curves=curves,

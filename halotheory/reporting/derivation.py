@@ -32,7 +32,7 @@ def render(statement: Statement, *, steps: bool = True) -> Group:
         ),
     ]
     for claim in statement.claims:
-        parts += [Text(), _named(claim.status, claim.name), *_claim(claim, steps)]
+        parts += [Text(), _named(claim.status, claim.name), *_claim(claim, steps, own_assumptions(claim, statement))]
     for boundary in statement.boundaries:
         parts += [Text(), Text.assemble(("boundary".ljust(_WORDS), "cyan"), "  ", (boundary.name, "bold"))]
         parts += _boundary(boundary)
@@ -74,6 +74,17 @@ def named(statement: Statement) -> str:
     return name[0].upper() + name[1:]
 
 
+def heading(statement: Statement) -> str:
+    """Return name and title: `Theorem 4, KTO: contradictory preferences`."""
+    name = named(statement)
+    return statement.title if statement.title.startswith(name) else f"{name}: {statement.title}"
+
+
+def own_assumptions(claim: Claim, statement: Statement) -> list[str]:
+    """Return what a claim assumes beside what its statement does."""
+    return [assumption for assumption in claim.assumptions if assumption not in statement.assumptions]
+
+
 def said(trial: Trial) -> str:
     """Return a trial in one line."""
     relation = "<=" if trial.passed else "exceeds"
@@ -92,11 +103,11 @@ def _named(status: Status, name: str) -> Text:
     return Text.assemble((status.value.ljust(_WORDS), f"bold {_STYLES[status]}"), "  ", (name, "bold"))
 
 
-def _claim(claim: Claim, steps: bool) -> list[RenderableType]:
+def _claim(claim: Claim, steps: bool, assumptions: Sequence[str]) -> list[RenderableType]:
     witness = ", ".join(f"{name} = {value}" for name, value in (claim.witness or {}).items())
     facts: list[tuple[str, RenderableType | str]] = [
         ("reading", claim.reading or ""),
-        ("assuming", _each(claim.assumptions)),
+        ("assuming", _each(assumptions)),
         ("witness", witness),
         ("steps", _steps(claim.steps) if steps else ""),
         ("trials", _each([said(trial) for trial in claim.trials]) if steps else ""),

@@ -15,7 +15,7 @@ from sympy import Expr
 from halotheory.errors import HaloTheoryError
 from halotheory.findings import Status
 from halotheory.reporting.drawing import svg, tikz
-from halotheory.reporting.typeset import GREEK, INDEXED, latex, mathml, parsed, polished
+from halotheory.reporting.typeset import GREEK, latex, mathml, parsed, prose
 
 Filters = Mapping[str, Callable[..., object]]
 
@@ -72,6 +72,9 @@ def write_text(path: Path, text: str) -> None:
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
+            path.write_text(text, encoding="utf-8")
+            return
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
@@ -82,16 +85,18 @@ def write_text(path: Path, text: str) -> None:
 
 def html_prose(text: str) -> Markup:
     """Return prose for a page, with the subscripts that mathematics has."""
-    prose = escape(polished(text))
-    return Markup(INDEXED.sub(r"\1<sub>\2</sub>", prose))  # noqa: S704 - escaped in the line above
+    shown = prose(
+        text,
+        escape,
+        lambda head, below: f"{head}<sub>{below}</sub>",
+        lambda above: f"<sup>{escape(above)}</sup>",
+    )
+    return Markup(shown)  # noqa: S704 - escaped in the lines above
 
 
 def latex_text(text: str) -> str:
     """Return plain text for LaTeX's text mode: its special characters quoted, Greek, arrows and subscripts in math."""
-    parts = INDEXED.split(polished(text))
-    for i in range(1, len(parts), 3):
-        parts[i : i + 2] = [_latex_index(parts[i], parts[i + 1]), ""]
-    return "".join(part if i % 3 == 1 else _latex_quoted(part) for i, part in enumerate(parts))
+    return prose(text, _latex_quoted, _latex_index, lambda above: rf"\textsuperscript{{{_latex_quoted(above)}}}")
 
 
 def _environment(**options: Any) -> jinja2.Environment:
@@ -155,7 +160,7 @@ _LATEX = {
     "#": r"\#",
     "_": r"\_",
     "%": r"\%",
-    "~": r"\textasciitilde{}",
+    "~": r"$\sim$",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",

@@ -4,15 +4,17 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 from importlib.resources import files
+from textwrap import wrap
 
 import numpy as np
 
 from halotheory.reporting.figures import Curve, Panel
-from halotheory.reporting.typeset import INDEXED, polished
+from halotheory.reporting.typeset import prose
 
 _WIDTH, _HEIGHT = 360, 260  # of a panel, in CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 46
 _LEGEND = 15  # height of a line of the legend
+_LINE, _TITLE = 16, 44  # height of a line of the title, and its most characters
 _TIKZ = 0.018  # centimetres per pixel
 _STYLES = {
     "main": "very thick",
@@ -28,29 +30,32 @@ def svg(panel: Panel) -> str:
     parts = [
         f'<svg viewBox="0 0 {_WIDTH} {frame.height}" role="img" aria-label="{escape(panel.said, quote=True)}">',
         f"<title>{escape(panel.title)}</title>",
-        f'<text class="title" x="{_LEFT}" y="16">{_text(panel.title)}</text>',
     ]
+    for i, line in enumerate(frame.title):
+        parts.append(f'<text class="title" x="{_LEFT}" y="{16 + _LINE * i}">{_text(line)}</text>')
     for value, at in frame.x_ticks:
-        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"/>')
-        parts.append(f'<text x="{at:.1f}" y="{_HEIGHT - _BOTTOM + 15}" text-anchor="middle">{_minus(value)}</text>')
+        parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{frame.top}" y2="{frame.bottom}"/>')
+        parts.append(f'<text x="{at:.1f}" y="{frame.bottom + 15}" text-anchor="middle">{_minus(value)}</text>')
     for value, at in frame.y_ticks:
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{_minus(value)}</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text x="{middle}" y="{_HEIGHT - 12}" text-anchor="middle">{_text(panel.x_label)}</text>')
-    height = (_TOP + _HEIGHT - _BOTTOM) / 2
+    parts.append(f'<text x="{middle}" y="{frame.bottom + 34}" text-anchor="middle">{_text(panel.x_label)}</text>')
+    height = (frame.top + frame.bottom) / 2
     parts.append(
         f'<text transform="translate(12 {height}) rotate(-90)" text-anchor="middle">{_text(panel.y_label)}</text>'
     )
     for curve in panel.curves:
         for line in frame.lines(curve):
             parts.append(f'<polyline class="{curve.role}" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in line)}"/>')
+            dots = line if curve.marked else ()
+            parts += [f'<circle class="{curve.role}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"/>' for x, y in dots]
     for name, x, y in panel.points:
         across, down = frame.place(x, y)
         parts.append(f'<circle class="point" cx="{across:.1f}" cy="{down:.1f}" r="4"/>')
         parts.append(f'<text x="{across + 7:.1f}" y="{down - 7:.1f}">{_text(name)}</text>')
     for i, curve in enumerate(panel.curves):
-        down = _HEIGHT + 6 + _LEGEND * i
+        down = frame.bottom + 52 + _LEGEND * i
         parts.append(f'<line class="{curve.role}" x1="{_LEFT}" x2="{_LEFT + 26}" y1="{down - 4}" y2="{down - 4}"/>')
         parts.append(f'<text x="{_LEFT + 32}" y="{down}">{_text(curve.name)}</text>')
     return "\n".join([*parts, "</svg>"])
@@ -72,27 +77,30 @@ def tikz(panel: Panel, text: Callable[[str], str]) -> str:
         text: turns plain text into LaTeX.
     """
     frame = _Frame(panel)
-    right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
+    right, bottom = _WIDTH - _RIGHT, frame.bottom
+    title = r"\\".join(map(text, frame.title))
     lines = [
         rf"\begin{{tikzpicture}}[x={_TIKZ}cm,y=-{_TIKZ}cm,font=\scriptsize]",
-        rf"\node[anchor=south west,font=\small\bfseries] at ({_LEFT},{_TOP - 2}) {{{text(panel.title)}}};",
-        rf"\draw[gray] ({_LEFT},{_TOP}) rectangle ({right},{bottom});",
+        rf"\node[anchor=south west,font=\small\bfseries,align=left] at ({_LEFT},{frame.top - 2}) {{{title}}};",
+        rf"\draw[gray] ({_LEFT},{frame.top}) rectangle ({right},{bottom});",
     ]
     for value, at in frame.x_ticks:
         lines.append(rf"\draw[gray] ({at:.1f},{bottom}) -- +(0,4) node[below,black] {{${value:g}$}};")
     for value, at in frame.y_ticks:
         lines.append(rf"\draw[gray] ({_LEFT},{at:.1f}) -- +(-4,0) node[left,black] {{${value:g}$}};")
     lines.append(rf"\node at ({(_LEFT + right) / 2},{bottom + 34}) {{{text(panel.x_label)}}};")
-    lines.append(rf"\node[rotate=90] at ({_LEFT - 48},{(_TOP + bottom) / 2}) {{{text(panel.y_label)}}};")
+    lines.append(rf"\node[rotate=90] at ({_LEFT - 48},{(frame.top + bottom) / 2}) {{{text(panel.y_label)}}};")
     for curve in panel.curves:
         for line in frame.lines(curve):
             points = " -- ".join(f"({x:.1f},{y:.1f})" for x, y in line[:: max(1, len(line) // 100)])
             lines.append(rf"\draw[{_STYLES[curve.role]}] {points};")
+            dots = line if curve.marked else ()
+            lines += [rf"\fill ({x:.1f},{y:.1f}) circle[radius=2.5];" for x, y in dots]
     for name, x, y in panel.points:
         across, down = frame.place(x, y)
         lines.append(rf"\fill ({across:.1f},{down:.1f}) circle[radius=3] node[above right] {{{text(name)}}};")
     for i, curve in enumerate(panel.curves):
-        down = _HEIGHT + 10 + _LEGEND * i
+        down = bottom + 56 + _LEGEND * i
         lines.append(rf"\draw[{_STYLES[curve.role]}] ({_LEFT},{down}) -- +(26,0) node[right] {{{text(curve.name)}}};")
     return "\n".join([*lines, r"\end{tikzpicture}"])
 
@@ -106,7 +114,10 @@ class _Frame:
         room = 0.12 if panel.points else 0.0
         self._logarithmic = panel.x_scale == "log"
         self._x, self._y = _span(np.log10(x) if self._logarithmic else x, room), _span(y, max(room, 0.05))
-        self.height = _HEIGHT + 8 + _LEGEND * len(panel.curves)
+        self.title = wrap(panel.title, _TITLE)
+        self.top = _TOP + _LINE * (len(self.title) - 1)
+        self.bottom = self.top + _HEIGHT - _TOP - _BOTTOM
+        self.height = self.bottom + _BOTTOM + 8 + _LEGEND * len(panel.curves)
         x_ticks = _powers(*self._x) if self._logarithmic else _ticks(*self._x)
         self.x_ticks = [(value, self._across(value)) for value in x_ticks]
         self.y_ticks = [(value, self._down(value)) for value in _ticks(*self._y)]
@@ -120,7 +131,7 @@ class _Frame:
 
     def _down(self, y: float) -> float:
         share = (y - self._y[0]) / (self._y[1] - self._y[0])
-        return _HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM)
+        return self.bottom - share * (self.bottom - self.top)
 
     def lines(self, curve: Curve) -> list[list[tuple[float, float]]]:
         """Return the curve on the paper, broken where a value is missing."""
@@ -159,9 +170,18 @@ def _powers(low: float, high: float) -> list[float]:
 
 
 def _text(text: str) -> str:
-    """Return prose for an SVG, an index lowered."""
-    lowered = r'\1<tspan dy="3" font-size="8">\2</tspan><tspan dy="-3">&#8203;</tspan>'
-    return INDEXED.sub(lowered, escape(polished(text)))
+    """Return prose for an SVG, indices lowered and exponents raised."""
+    return prose(
+        text,
+        escape,
+        lambda head, below: f"{head}{_shifted(below, 3)}",
+        lambda above: _shifted(above, -4),
+    )
+
+
+def _shifted(text: str, down: int) -> str:
+    back = f'<tspan dy="{-down}">&#8203;</tspan>'  # what follows is moved back, with a space of no width
+    return f'<tspan dy="{down}" font-size="8">{escape(text)}</tspan>{back}'
 
 
 def _minus(value: float) -> str:

@@ -39,12 +39,14 @@ class Curve:
         x: places.
         y: values, as many.
         role: decides colour and dashes.
+        marked: with a dot at each point, where the line between them is a guess.
     """
 
     name: str
     x: np.ndarray
     y: np.ndarray
     role: Role = "main"
+    marked: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from halotheory import __version__
 from halotheory.reporting.boundaries import columns, panel
-from halotheory.reporting.derivation import named, said, tally
+from halotheory.reporting.derivation import heading, named, own_assumptions, said, tally
 from halotheory.reporting.document import Filters, html_prose, latex_text, render_article, render_page
 from halotheory.reporting.notation import set_latex, set_mathml
 from halotheory.theorems.claims import Formula, Statement
@@ -70,4 +70,11 @@ def _set(text: str, setter: Setter) -> str | None:
     return setter(*sides) if len(sides) == 3 else setter(text, "", "")
 
 
-_COMMON: Filters = {"named": named, "said": said, "columns": columns, "panel": panel}
+_COMMON: Filters = {
+    "named": named,
+    "heading": heading,
+    "assumptions": own_assumptions,
+    "said": said,
+    "columns": columns,
+    "panel": panel,
+}

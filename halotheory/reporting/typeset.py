@@ -1,7 +1,7 @@
 """Formulas that are given as text, set as MathML for browsers and as LaTeX for papers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from html import escape
 from xml.dom.minidom import Element, Node, Text
 
@@ -23,9 +23,7 @@ GREEK = {
     **dict(zip(["tau", "phi", "chi", "psi", "omega"], "τφχψω", strict=True)),
 }
 
-INDEXED = re.compile(r"\b([A-Za-zα-ω])_(\w+)")
-"""A letter with an index, in prose; longer names are words."""
-
+_SCRIPTED = re.compile(r"\b([A-Za-zα-ω])_(\w+)|\^(?:\(([^()]*)\)|(\w+|\*))")  # longer names than a letter are words
 _CHARACTERS = (
     *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
     (r"\bpi(?=\b|_)", "π"),
@@ -34,14 +32,32 @@ _CHARACTERS = (
     (r">=", "≥"),
     (r"<=", "≤"),
     (r" - ", " − "),
+    (r"(?<![\w)\-.])-(?=[\w(])", "−"),
 )
 
 
-def polished(text: str) -> str:
-    """Return prose with the characters that a keyboard lacks."""
+def prose(
+    text: str,
+    plain: Callable[[str], str],
+    index: Callable[[str, str], str],
+    exponent: Callable[[str], str],
+) -> str:
+    """Return prose with the characters that a keyboard lacks, and with indices and exponents marked up.
+
+    Args:
+        text: as `pi_ref(y_a)^(1/beta) >= 0`.
+        plain: marks up what is neither.
+        index: marks up a letter and its index.
+        exponent: marks up what is raised, without its parentheses.
+    """
     for pattern, character in _CHARACTERS:
         text = re.sub(pattern, character, text)
-    return text
+    shown, end = [], 0
+    for found in _SCRIPTED.finditer(text):
+        head, below, *above = found.groups()
+        shown += [plain(text[end : found.start()]), index(head, below) if head else exponent(above[0] or above[1])]
+        end = found.end()
+    return "".join([*shown, plain(text[end:])])
 
 
 def parsed(text: str, hyperparameters: Mapping[str, float] | None = None) -> Expr | None:

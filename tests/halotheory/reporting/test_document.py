@@ -12,6 +12,8 @@ from halotheory.reporting.document import html_prose, latex_text
         ("log pi_ref -> oo", r"log $\pi_{\mathrm{ref}}$ $\to$ $\infty$"),
         ("E_Q[r]", "$E_Q$[r]"),
         ("beta >= 1, y_a", r"$\beta$ $\ge$ 1, $y_a$"),
+        ("p^(1/beta) x^2", r"p\textsuperscript{1/$\beta$} x\textsuperscript{2}"),
+        ("log-ratio -u (-1)", "log-ratio --u (--1)"),
         ("café", "cafe"),
     ],
 )
@@ -26,6 +28,7 @@ def test_prose_is_quoted_for_latex(text: str, quoted: str) -> None:
         ("class_weights", "class_weights"),
         ("alphabet", "alphabet"),
         ("<b>", "&lt;b&gt;"),
+        ("p^(1/beta) (-x)^2 --no-steps", "p<sup>1/β</sup> (−x)<sup>2</sup> --no-steps"),
     ],
 )
 def test_prose_is_quoted_for_browsers(text: str, shown: str) -> None:
