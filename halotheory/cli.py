@@ -1,6 +1,7 @@
 """The command `halotheory`: parse, call one function, print."""
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,12 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no finite number")
+    return value
+
+
 @app.callback()
 def _options(
     version: Annotated[
@@ -68,7 +75,7 @@ def check(
     html: Annotated[Path | None, typer.Option(help="Write the proof as a page, too.")] = None,
     latex: Annotated[Path | None, typer.Option(help="Write the proof as a LaTeX article, too.")] = None,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds, after which what is open stays undecided.")
+        float, typer.Option(min=0.1, callback=_finite, help="Seconds, after which what is open stays undecided.")
     ] = DEFAULT_TIMEOUT,
 ) -> int:
     """Prove that LOSS is a HALO, refute it, or say that neither was possible.
@@ -83,9 +90,7 @@ def check(
 
     Exit status: 0 a HALO, 1 not a HALO, 3 undecided, 2 could not be checked.
     """
-    pages = [path for path in (html, latex) if path is not None]
-    for path in pages:
-        _need_folder(path)
+    pages = _targets(html, latex, loss=loss)
     given = parse_settings(settings or [])
     verdict, observed = _examined(loss, given, strict=strict, timeout=timeout, observe=bool(pages))
     if pages:
@@ -134,9 +139,7 @@ def verify(
 
     wanted = names or []
     parts = theorems.parts_of(wanted)
-    for path in (html, latex):
-        if path is not None:
-            _need_folder(path)
+    _targets(html, latex)
     from halotheory.reporting.report import counting
 
     began = time.perf_counter()
@@ -154,7 +157,7 @@ def verify(
 @app.command()
 def losses(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for each loss.")] = DEFAULT_TIMEOUT,
+    timeout: Annotated[float, typer.Option(min=0.1, callback=_finite, help="Seconds for each loss.")] = DEFAULT_TIMEOUT,
 ) -> int:
     """List the built-in losses, each with the verdict that `check` comes to, computed now.
 
@@ -218,7 +221,9 @@ def plot(
     names: Annotated[list[str], typer.Argument(metavar="LOSS...", help="Losses, named as for `check`.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The picture: .svg, .png or .pdf.")],
     settings: Setting = None,
-    reach: Annotated[float, typer.Option(min=1e-6, help="Half the width of the picture, in units of z.")] = 5.0,
+    reach: Annotated[
+        float, typer.Option(min=1e-6, callback=_finite, help="Half the width of the picture, in units of z.")
+    ] = 5.0,
 ) -> int:
     """Draw the value functions that losses imply, beside the Kahneman-Tversky one.
 
@@ -230,7 +235,7 @@ def plot(
     """
     from halotheory.reporting.plot import draw_value_functions
 
-    _need_folder(output)
+    _targets(output)
     draw_value_functions(_checked(names, settings or []), output, reach=reach)
     print(output)
     return DONE
@@ -300,9 +305,23 @@ def _is_open(statement: "Statement") -> bool:
     return any(claim.status is Status.UNDECIDED for claim in statement.claims)
 
 
-def _need_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise HaloTheoryError(f"{path.parent}: no such folder; create it first")
+def _targets(*wanted: Path | None, loss: str | None = None) -> list[Path]:
+    """Return the files to write, of which each may be written without harm to another or to the loss.
+
+    Raises:
+        HaloTheoryError: one may not.
+    """
+    paths = [path for path in wanted if path is not None]
+    taken = [Path(loss.rpartition(":")[0] or loss).resolve(), Path(loss).resolve()] if loss and is_file(loss) else []
+    for path in paths:
+        if path.is_dir():
+            raise HaloTheoryError(f"'{path}' is a folder; name the file to write in it")
+        if not path.parent.is_dir():
+            raise HaloTheoryError(f"{path.parent}: no such folder; create it first")
+        if path.resolve() in taken:
+            raise HaloTheoryError(f"{path}: would be overwritten; name another file to write")
+        taken.append(path.resolve())
+    return paths
 
 
 def _progress(loss: str) -> Callable[[str, float], None] | None:

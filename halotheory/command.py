@@ -1,13 +1,17 @@
 """How a command ends: results on standard output, one-line errors on standard error, the exit status."""
 
+import errno
+import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import cast
+from typing import TextIO, cast
 
 import typer
 
-DONE, ANSWER_IS_NO, BAD_INPUT, UNDECIDED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, ANSWER_IS_NO, BAD_INPUT, UNDECIDED, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 # typer's usage errors share a base class that has no public name of its own
 _USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[2])
@@ -16,17 +20,33 @@ _USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[2])
 def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str] | None = None) -> int:
     """Return the exit status of one command line.
 
-    Bad usage and `input_error` become one line on standard error and status 2, an interruption status 130;
-    anything else is a bug and shows its traceback. `--debug` anywhere on the line shows every traceback.
+    Bad usage, `input_error` and a full disk become one line on standard error and status 2, an interruption status
+    130, a reader of the output that went away status 141; anything else is a bug and shows its traceback. `--debug`
+    anywhere on the line shows every traceback.
 
     Args:
         app: the commands.
         input_error: the package's base error.
         arguments: the words after the program's name; those of this process by default.
     """
+    sys.stdout, sys.stderr = _opened(sys.stdout), _opened(sys.stderr)
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    words = [word for word in words if word != "--debug"]
+    try:
+        status = _status(app, input_error, [word for word in words if word != "--debug"], debug=debug)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # whoever read the output has seen enough; typer then wants to exit
+        _discard_output()
+        return PIPE_CLOSED
+    except OSError as error:
+        if debug or error.errno not in _FULL:
+            raise
+        _discard_output()
+        return _fail(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}", BAD_INPUT)
+    return status
+
+
+def _status(app: typer.Typer, input_error: type[Exception], words: list[str], *, debug: bool) -> int:
     bare = not words and len(app.registered_commands) > 1  # a program of one command needs no words
     try:
         status = app(args=["--help"] if bare else words, standalone_mode=False)
@@ -41,6 +61,18 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
     if status == INTERRUPTED:  # typer may also return it
         return _fail("interrupted", INTERRUPTED)
     return BAD_INPUT if bare else int(status or DONE)
+
+
+def _opened(stream: TextIO | None) -> TextIO:
+    """Return the stream; in place of one that was closed before the program began, nowhere."""
+    return stream if stream is not None else open(os.devnull, "w", encoding="utf-8")
+
+
+def _discard_output() -> None:
+    """Let what is left in standard output's buffer go nowhere, so that leaving does not fail once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _one_line(error: BaseException) -> str:

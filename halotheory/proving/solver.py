@@ -32,6 +32,8 @@ def satisfiable(constraints: Sequence[Constraint], seconds: float) -> Any:
     finally:
         alarm.cancel()
         alarm.join()
+    if outcome == z3.unknown and solver.reason_unknown().endswith("from keyboard"):
+        raise KeyboardInterrupt  # z3 keeps it for itself
     if outcome == z3.unsat:
         return None
     return solver.model() if outcome == z3.sat else z3.unknown

@@ -1,6 +1,8 @@
 """The command `halotheory`: exit statuses, one-line errors, JSON, and what is not imported."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from halotheory.checking import check
 from halotheory.cli import app
 from halotheory.command import run
 from halotheory.errors import HaloTheoryError
+from halotheory.reporting.document import write_text
 from tests.halotheory.reporting.statements import OPEN, made
 
 
@@ -76,6 +79,40 @@ def test_bad_input_is_one_line_and_status_2(
     assert printed.err.count("\n") == 1
     assert message in printed.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("first", "second"), [("page", "page"), ("my_loss.py", "page"), (".", "page")])
+def test_what_is_written_must_not_take_the_place_of_something_else(
+    first: str, second: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_loss.py").write_text("def loss(policy_logps):\n    return -policy_logps\n")
+    assert status_of("check", "my_loss.py", "--html", first, "--latex", second) == 2
+    assert re.search("would be overwritten|is a folder", capsys.readouterr().err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line() -> None:
+    command = [sys.executable, "-m", "halotheory", "check", "--help"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.endswith("cannot be written: No space left on device\n")
+
+
+def test_a_device_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "text")
+    assert os.read(reader, 100) == b"text"
+    os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_a_reader_that_goes_away_is_no_answer() -> None:
+    command = f"{sys.executable} -m halotheory --help | true; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], timeout=60, check=False).returncode in {0, 141}
 
 
 def test_a_bare_command_shows_its_help_and_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
