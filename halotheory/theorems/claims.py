@@ -172,7 +172,7 @@ def equal(text: str, left: Expr, right: Expr) -> Step:
     difference = released(left) - released(right)
     if identically_zero(difference):
         return _decided(text, formula, Status.PROVED, "exact rewriting")
-    if sympy.simplify(difference) == 0:
+    if sympy.simplify(difference) == 0 or sympy.simplify(difference.doit()) == 0:
         return _decided(text, formula, Status.PROVED, "exact rewriting by SymPy")
     return _decided(text, formula, Status.UNDECIDED, "the difference does not cancel")
 

@@ -1,0 +1,86 @@
+"""Steps with minima, maxima and signs, decided in every order that their arguments may have."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import sympy
+from sympy import Eq, Expr, Ge, Gt, Integer, Le, Lt, Max, Min, sign
+from sympy.core.relational import Relational
+
+from halotheory.deadline import Deadline
+from halotheory.findings import Status
+from halotheory.proving.decide import decide
+from halotheory.theorems.claims import Formula, Step, released, written
+
+_PATIENCE = 5.0  # seconds for one case
+
+Case = tuple[Expr, list[Relational]]
+
+
+def equal_by_cases(text: str, left: Expr, right: Expr, where: Sequence[Relational] = ()) -> Step:
+    """Return the step that left = right wherever the conditions hold; both may hold Min, Max and sign."""
+    difference = released(left) - released(right)
+    return _decided(text, Formula(left=written(left), sign="=", right=written(right)), [difference, -difference], where)
+
+
+def at_least_by_cases(
+    text: str, left: Expr, right: Expr, where: Sequence[Relational] = (), *, strictly: bool = False
+) -> Step:
+    """Return the step that left >= right (or >) wherever the conditions hold; both may hold Min, Max and sign."""
+    comparison: Literal[">", ">="] = ">" if strictly else ">="
+    formula = Formula(left=written(left), sign=comparison, right=written(right))
+    return _decided(text, formula, [released(left) - released(right)], where, strictly=strictly)
+
+
+def cases(expression: Expr, where: Sequence[Relational]) -> Iterator[Case]:
+    """Yield what is left of an expression in each case, with the conditions of the case; an impossible one, too.
+
+    The comparisons are left as they are: whether they can hold is for the decision procedure to say.
+    """
+    inner = [part for part in sorted(expression.atoms(Min, Max, sign), key=str) if not _holds_choices(part)]
+    if not inner:
+        yield expression, list(where)
+        return
+    for value, conditions in _choices(inner[0]):
+        yield from cases(expression.xreplace({inner[0]: value}), [*where, *conditions])
+
+
+def _holds_choices(part: Expr) -> bool:
+    return any(argument.has(Min, Max, sign) for argument in part.args)
+
+
+def _choices(part: Expr) -> list[Case]:
+    if isinstance(part, sign):
+        (inner,) = part.args
+        comparisons = ((1, Gt), (0, Eq), (-1, Lt))
+        return [(Integer(value), [compare(inner, 0, evaluate=False)]) for value, compare in comparisons]
+    compare = Le if isinstance(part, Min) else Ge
+    return [
+        (one, [compare(one, other, evaluate=False) for other in part.args if other is not one]) for one in part.args
+    ]
+
+
+def _decided(
+    text: str, formula: Formula, claims: Sequence[Expr], where: Sequence[Relational], *, strictly: bool = False
+) -> Step:
+    methods = []
+    for smooth, conditions in (case for claim in claims for case in cases(claim, where)):
+        decision = decide(sympy.expand(smooth), conditions, Deadline(_PATIENCE), strictly=strictly)
+        if decision.status is not Status.PROVED and not _impossible(conditions):
+            return Step(text=text, formula=formula, status=Status.UNDECIDED, method=decision.method)
+        methods.append(decision.method)
+    how = "; ".join(dict.fromkeys(methods))
+    return Step(text=text, formula=formula, status=Status.PROVED, method=f"in {len(methods)} cases: {how}")
+
+
+def _impossible(conditions: Sequence[Relational]) -> bool:
+    """Return whether the opposite of one condition was shown to follow from the others."""
+    return any(_excluded(one, [*conditions[:k], *conditions[k + 1 :]]) for k, one in enumerate(conditions))
+
+
+def _excluded(one: Relational, others: Sequence[Relational]) -> bool:
+    gap = sympy.expand(one.lhs - one.rhs)
+    opposites = {Le: [gap], Lt: [gap], Ge: [-gap], Gt: [-gap], sympy.Ne: [gap, -gap]}.get(one.func, [])
+    strictly = isinstance(one, (Le, Ge))
+    found = [decide(opposite, others, Deadline(_PATIENCE), strictly=strictly) for opposite in opposites]
+    return bool(found) and all(decision.status is Status.PROVED for decision in found)
