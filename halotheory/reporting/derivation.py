@@ -76,8 +76,8 @@ def named(statement: Statement) -> str:
 
 def heading(statement: Statement) -> str:
     """Return name and title: `Theorem 4, KTO: contradictory preferences`."""
-    name = named(statement)
-    return statement.title if statement.title.startswith(name) else f"{name}: {statement.title}"
+    name, title = named(statement), statement.title
+    return title if title.startswith(name.split(",")[0]) else f"{name}: {title}"
 
 
 def own_assumptions(claim: Claim, statement: Statement) -> list[str]:

@@ -1,18 +1,15 @@
 """Pages and articles: the templates' environment, and prose for browsers and for LaTeX."""
 
-import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from sympy import Expr
 
-from halotheory.errors import HaloTheoryError
 from halotheory.findings import Status
 from halotheory.reporting.drawing import svg, tikz
 from halotheory.reporting.typeset import GREEK, latex, mathml, parsed, prose
@@ -62,25 +59,6 @@ def render_article(template: str, filters: Filters | None = None, **values: Any)
         **(filters or {}),
     }
     return environment.get_template(template).render(Status=Status, **values)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all.
-
-    Raises:
-        HaloTheoryError: it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        if path.exists() and not path.is_file():  # a device or a pipe, which must not be replaced
-            path.write_text(text, encoding="utf-8")
-            return
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def html_prose(text: str) -> Markup:
@@ -169,6 +147,7 @@ _LATEX = {
     "→": r"$\to$",
     "≥": r"$\ge$",
     "≤": r"$\le$",
+    "±": r"$\pm$",
     "−": "--",
     **{character: f"${command}$" for character, command in _LATEX_LETTERS.items()},
 }

@@ -14,7 +14,7 @@ from halotheory.reporting.typeset import prose
 _WIDTH, _HEIGHT = 360, 260  # of a panel, in CSS pixels
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 30, 46
 _LEGEND = 15  # height of a line of the legend
-_LINE, _TITLE = 16, 44  # height of a line of the title, and its most characters
+_LINE, _TITLE = 16, 36  # height of a line of the title, and its most characters
 _TIKZ = 0.018  # centimetres per pixel
 _STYLES = {
     "main": "very thick",

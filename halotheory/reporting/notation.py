@@ -3,12 +3,12 @@
 import ast
 import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
-from typing import Protocol
 
+from halotheory.reporting.marks import LaTeX, Marks, MathML
 from halotheory.reporting.typeset import GREEK
 
 _LONG = 90  # characters, from which on a paper gets no fractions: it breaks lines within them nowhere
+_BARS = re.compile(r"\|(\S|\S[^|]*\S)\|")
 _SUM, _PRODUCT, _POWER, _ATOM = 1, 2, 3, 4
 _NAMES = {"oo": "∞", "E": "e", "pi": "π", "lamda": "λ", "sigmoid": "σ", **GREEK}
 _RELATIONS: Mapping[type[ast.cmpop], str] = {
@@ -20,20 +20,6 @@ _RELATIONS: Mapping[type[ast.cmpop], str] = {
     ast.NotEq: "≠",
 }
 _SIGNS = {">=": "≥"}
-_LATEX = {
-    **{character: f"\\{name} " for name, character in GREEK.items()},
-    **{
-        "π": r"\pi ",
-        "→": r"\to ",
-        "∂": r"\partial ",
-        "∞": r"\infty ",
-        "≤": r"\le ",
-        "≥": r"\ge ",
-        "≠": r"\ne ",
-        "−": "-",
-        "·": r"\cdot ",
-    },
-}
 
 
 def set_mathml(left: str, sign: str = "", right: str = "") -> str | None:
@@ -44,7 +30,7 @@ def set_mathml(left: str, sign: str = "", right: str = "") -> str | None:
         sign: what stands between the sides.
         right: the same.
     """
-    body = _sides(left, sign, right, _MathML(), flat=False)
+    body = _sides(left, sign, right, MathML(), flat=False)
     if body is None:
         return None
     return f'<math xmlns="http://www.w3.org/1998/Math/MathML" displaystyle="true">{body}</math>'
@@ -52,33 +38,14 @@ def set_mathml(left: str, sign: str = "", right: str = "") -> str | None:
 
 def set_latex(left: str, sign: str = "", right: str = "") -> str | None:
     """Return a formula as LaTeX for math mode, or None where a side is no expression; see `set_mathml`."""
-    return _sides(left, sign, right, _LaTeX(), flat=len(left) + len(right) > _LONG)
+    return _sides(left, sign, right, LaTeX(), flat=len(left) + len(right) > _LONG)
 
 
 class _UnreadableError(Exception):
     """A text is no expression."""
 
 
-class _Marks(Protocol):
-    """How the parts of a formula are marked up."""
-
-    def number(self, digits: str) -> str: ...
-    def letter(self, character: str) -> str: ...
-    def word(self, name: str) -> str: ...
-    def said(self, words: str) -> str: ...
-    def sign(self, character: str) -> str: ...
-    def gap(self) -> str: ...
-    def row(self, parts: Sequence[str]) -> str: ...
-    def fence(self, left: str, inside: str, right: str) -> str: ...
-    def fraction(self, above: str, below: str) -> str: ...
-    def power(self, base: str, exponent: str) -> str: ...
-    def index(self, base: str, index: str) -> str: ...
-    def root(self, inside: str) -> str: ...
-    def large(self, symbol: str, below: str, above: str) -> str: ...
-    def cases(self, rows: Sequence[tuple[str, str]]) -> str: ...
-
-
-def _sides(left: str, sign: str, right: str, marks: _Marks, *, flat: bool) -> str | None:
+def _sides(left: str, sign: str, right: str, marks: Marks, *, flat: bool) -> str | None:
     setter = _Setter(marks, flat)
     try:
         parts = [setter.text(left)]
@@ -92,13 +59,17 @@ def _sides(left: str, sign: str, right: str, marks: _Marks, *, flat: bool) -> st
 class _Setter:
     """Walks through a syntax tree and marks up what it meets."""
 
-    def __init__(self, marks: _Marks, flat: bool) -> None:
+    def __init__(self, marks: Marks, flat: bool) -> None:
         self._marks = marks
         self._flat = flat
 
     def text(self, text: str) -> str:
+        named = re.sub(r"\blambda\b", "lamda", text.strip())
         try:
-            return self.set(ast.parse(re.sub(r"\blambda\b", "lamda", text.strip()), mode="eval").body)
+            node = ast.parse(_BARS.sub(r"Abs(\1)", named), mode="eval").body
+            if isinstance(node, ast.Tuple) and node.elts and node.elts[0].col_offset == node.col_offset:
+                return self._listed(node.elts)  # not in parentheses
+            return self.set(node)
         except (SyntaxError, RecursionError, ValueError) as error:
             raise _UnreadableError(text) from error
 
@@ -277,97 +248,3 @@ def _begins_with_a_digit(node: ast.expr) -> bool:
         case ast.Constant():
             return True
     return False
-
-
-class _MathML:
-    def number(self, digits: str) -> str:
-        return f"<mn>{digits}</mn>"
-
-    def letter(self, character: str) -> str:
-        return f"<mi>{escape(character)}</mi>"
-
-    def word(self, name: str) -> str:
-        return f'<mi mathvariant="normal">{escape(name)}</mi>'
-
-    def said(self, words: str) -> str:
-        return f"<mtext>{escape(words).replace(' ', chr(0xA0))}</mtext>"
-
-    def sign(self, character: str) -> str:
-        return f"<mo>{escape(character)}</mo>"
-
-    def gap(self) -> str:
-        return '<mspace width="0.12em"/>'
-
-    def row(self, parts: Sequence[str]) -> str:
-        return f"<mrow>{''.join(parts)}</mrow>"
-
-    def fence(self, left: str, inside: str, right: str) -> str:
-        return f'<mrow><mo form="prefix">{left}</mo>{inside}<mo form="postfix">{right}</mo></mrow>'
-
-    def fraction(self, above: str, below: str) -> str:
-        return f"<mfrac>{above}{below}</mfrac>"
-
-    def power(self, base: str, exponent: str) -> str:
-        return f"<msup>{base}{exponent}</msup>"
-
-    def index(self, base: str, index: str) -> str:
-        return f"<msub>{base}{index}</msub>"
-
-    def root(self, inside: str) -> str:
-        return f"<msqrt>{inside}</msqrt>"
-
-    def large(self, symbol: str, below: str, above: str) -> str:
-        if not above:
-            return f"<munder><mo>{symbol}</mo>{below}</munder>"
-        return f'<munderover><mo largeop="true">{symbol}</mo>{below}{above}</munderover>'
-
-    def cases(self, rows: Sequence[tuple[str, str]]) -> str:
-        cells = "".join(f"<mtr><mtd>{value}</mtd><mtd>{when}</mtd></mtr>" for value, when in rows)
-        return f'<mrow><mo>{{</mo><mtable columnalign="left left">{cells}</mtable></mrow>'
-
-
-class _LaTeX:
-    def number(self, digits: str) -> str:
-        return digits
-
-    def letter(self, character: str) -> str:
-        return _LATEX.get(character, character)
-
-    def word(self, name: str) -> str:
-        return r"\mathrm{" + name.replace(" ", r"\ ") + "}"
-
-    def said(self, words: str) -> str:
-        return r"\text{" + words + "}"
-
-    def sign(self, character: str) -> str:
-        return f" {_LATEX.get(character, character)} "
-
-    def gap(self) -> str:
-        return r"\,\allowbreak "
-
-    def row(self, parts: Sequence[str]) -> str:
-        return "".join(parts)
-
-    def fence(self, left: str, inside: str, right: str) -> str:
-        if r"\frac" in inside or r"\sum" in inside or r"\prod" in inside:
-            return rf"\left{left}{inside}\right{right}"
-        return f"{left}{inside}{right}"
-
-    def fraction(self, above: str, below: str) -> str:
-        return rf"\frac{{{above}}}{{{below}}}"
-
-    def power(self, base: str, exponent: str) -> str:
-        return f"{base}^{{{exponent}}}"
-
-    def index(self, base: str, index: str) -> str:
-        return f"{base}_{{{index}}}"
-
-    def root(self, inside: str) -> str:
-        return rf"\sqrt{{{inside}}}"
-
-    def large(self, symbol: str, below: str, above: str) -> str:
-        command = {"∑": r"\sum", "∏": r"\prod"}.get(symbol, r"\lim")
-        return rf"{command}_{{{below}}}" + (f"^{{{above}}}" if above else "")
-
-    def cases(self, rows: Sequence[tuple[str, str]]) -> str:
-        return r"\begin{cases}" + r" \\ ".join(f"{value} & {when}" for value, when in rows) + r"\end{cases}"

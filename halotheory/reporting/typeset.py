@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
-from html import escape
+from html import escape, unescape
 from xml.dom.minidom import Element, Node, Text
 
 import sympy
@@ -16,18 +16,20 @@ from halotheory.formula import FUNCTIONS, read_formula
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _WORDS = {"True", "False", "pi", "E", *FUNCTIONS}
 _SHORT = {"log_ratio": "rho"}
-_ENTITIES = {"&InvisibleTimes;": "\u2062", "&ApplyFunction;": "\u2061"}
 GREEK = {
     **dict(zip(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"], "αβγδεζηθ", strict=True)),
     **dict(zip(["iota", "kappa", "lambda", "mu", "nu", "xi", "rho", "sigma"], "ικλμνξρσ", strict=True)),
     **dict(zip(["tau", "phi", "chi", "psi", "omega"], "τφχψω", strict=True)),
 }
 
-_SCRIPTED = re.compile(r"\b([A-Za-zα-ω])_(\w+)|\^(?:\(([^()]*)\)|(\w+|\*))")  # longer names than a letter are words
+_SCRIPTED = re.compile(
+    r"\b([A-Za-zα-ω])_(\w+)|(?:\^|\*\*)(?:\(([^()]*)\)|(\w+|\*))"
+)  # longer names than a letter are words
 _CHARACTERS = (
     *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
     (r"\bpi(?=\b|_)", "π"),
     (r"\boo\b", "∞"),
+    (r"\+-", "±"),
     (r"->", "→"),
     (r">=", "≥"),
     (r"<=", "≤"),
@@ -139,12 +141,9 @@ class _MathML(MathMLPresentationPrinter):
 
 
 def _serialised(node: Node) -> str:
-    """Return markup in which text is escaped and SymPy's named entities are characters."""
+    """Return markup in which text is escaped once, whether SymPy wrote a character or its entity."""
     if isinstance(node, Text):
-        text = node.data
-        for entity, character in _ENTITIES.items():
-            text = text.replace(entity, character)
-        return escape(text)
+        return escape(unescape(node.data))
     assert isinstance(node, Element)
     attributes = "".join(f' {name}="{escape(value)}"' for name, value in node.attributes.items())
     return f"<{node.tagName}{attributes}>{''.join(map(_serialised, node.childNodes))}</{node.tagName}>"

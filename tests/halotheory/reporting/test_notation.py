@@ -27,6 +27,9 @@ LATEX = [
     ("Max(0, -m)", r"\mathrm{max}(0 , - m)"),
     ("Limit(exp(-x), x, oo)", r"\lim_{x \to \infty }e^{ - x}"),
     ("Derivative(f(t), t)", r"\frac{\partial }{\partial t}\,\allowbreak f(t)"),
+    ("|u - h|/2", r"\frac{|u - h|}{2}"),
+    ("-m, m >= 0", r"- m , m \ge 0"),
+    ("(a, b), c", "(a , b) , c"),
     ("(0 <= x) & (x < 1)", r"0 \le x\text{ and }x < 1"),
 ]
 
