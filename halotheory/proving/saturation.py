@@ -73,6 +73,15 @@ def saturation(v: Expr, settings: Mapping[Symbol, Expr] | None = None) -> Satura
     return Saturation(gains=_tail(v, values, "+oo"), losses=_tail(v.subs(Z, -Z), values, "-oo"))
 
 
+def far_slope(v: Expr) -> Expr | None:
+    """Return what v'(z) tends to as z -> oo, or None where that stays open."""
+    try:
+        with time_limit(_PATIENCE):
+            return _first(sympy.diff(on_the_tail(v, Z), Z))
+    except (OpenError, sympy.PolynomialError, TimeoutError):
+        return None
+
+
 def _tail(v: Expr, settings: Mapping[Symbol, Expr], toward: str) -> Tail:
     """Return what v' tends to as z -> oo, for v already turned the right way."""
     turned = 1 if toward == "+oo" else -1

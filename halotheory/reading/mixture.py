@@ -14,6 +14,7 @@ from halotheory.deadline import Deadline
 from halotheory.findings import Status
 from halotheory.proving.enclose import sign
 from halotheory.proving.nonnegative import identically_zero, nonnegative
+from halotheory.proving.saturation import far_slope
 from halotheory.proving.shape import Z
 from halotheory.proving.unknowns import OutsideError, Unknowns, reduced
 from halotheory.reading.direction import conditions_of
@@ -65,6 +66,8 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
     Its slope is odd' * (k + even' / odd'). If odd' does not change sign and even' / odd' is a polynomial in z without
     exponentials, which is then odd, it runs from one infinity to the other and the slope takes both signs.
     """
+    if _prevails(even, odd):
+        return True
     slopes = [sympy.diff(part, Z) for part in (even, odd)]
     if slopes[0] == 0 or slopes[1] == 0 or any(slope.has(sympy.Piecewise) for slope in slopes):
         return False
@@ -77,6 +80,16 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
         return False
     odd_slope = odd_slope if not constant.free_symbols else slopes[1]
     return any(nonnegative(side * odd_slope, [], deadline, strictly=True).status is Status.PROVED for side in (1, -1))
+
+
+def _prevails(even: Expr, odd: Expr) -> bool:
+    """Return whether far out odd' fades and even' does not: then the sum rises on one side and falls on the other."""
+    if (even.free_symbols | odd.free_symbols) != {Z}:
+        return False
+    slope = far_slope(even)
+    if slope is None or not (slope.is_infinite or sign(slope) in (1, -1)):
+        return False
+    return far_slope(even.subs(Z, -Z)) == slope and far_slope(odd) == 0
 
 
 def _is_odd_polynomial(even_slope: Expr, odd_slope: Expr) -> bool:

@@ -44,7 +44,13 @@ def test_the_rate_of_conservative_dpo_is_among_the_possible_ones(rate: Rational)
     assert rate in found.candidates
 
 
-@pytest.mark.parametrize("loss", [(1 - Z) ** 2, dpo + Z**2 / 10, sympy.Abs(Z - 1).rewrite(sympy.Piecewise)])
+AWAY = sympy.Piecewise((Z - 5, Z >= 5), (5 - Z, True))
+LOG_COSH = AWAY + sympy.log(1 + sympy.exp(-2 * AWAY))
+
+
+@pytest.mark.parametrize(
+    "loss", [(1 - Z) ** 2, dpo + Z**2 / 10, sympy.Abs(Z - 1).rewrite(sympy.Piecewise), LOG_COSH]
+)
 def test_a_valley_is_no_mixture_at_any_rate(loss: sympy.Expr) -> None:
     even, odd = mixture.parts(loss)
     assert mixture.possible_rates(even, odd, [], Deadline(10)).refuted or mixture.never_monotone(
@@ -56,6 +62,10 @@ def test_a_monotone_loss_is_not_called_never_monotone() -> None:
     for loss in (dpo, -Z, 2 * dpo + flipped_dpo):
         even, odd = mixture.parts(loss)
         assert not mixture.never_monotone(even, odd, Deadline(5))
+
+
+def test_an_odd_part_that_prevails_is_no_valley() -> None:
+    assert not mixture.never_monotone(Z, sympy.atan(Z) ** 2, Deadline(5))  # the parts of two labels, turned
 
 
 def test_a_value_function_that_bends_up_at_0_is_concave_at_no_rate() -> None:
