@@ -14,6 +14,7 @@ import typer
 from halotheory import __version__
 from halotheory.command import ANSWER_IS_NO, DONE, UNDECIDED, run
 from halotheory.errors import HaloTheoryError
+from halotheory.files import write_text
 from halotheory.isolation import DEFAULT_TIMEOUT, check_file_isolated, examine_file_isolated, is_file
 from halotheory.settings import parse_settings
 
@@ -266,7 +267,6 @@ def _examined(
 
 def _write_proofs(loss: str, verdict: "Verdict", observed: "Observed", html: Path | None, latex: Path | None) -> None:
     from halotheory.reporting import proof
-    from halotheory.reporting.document import write_text
     from halotheory.source import source_of
 
     prepared = proof.proof_of(verdict, source_of(loss, verdict.loss), observed)
@@ -280,7 +280,6 @@ def _write_theorems(statements: "Sequence[Statement]", html: Path | None, latex:
     if html is None and latex is None:
         return
     from halotheory.reporting import theorem
-    from halotheory.reporting.document import write_text
 
     for path, write in ((html, theorem.html), (latex, theorem.latex_article)):
         if path is not None:

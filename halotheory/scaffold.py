@@ -1,7 +1,6 @@
 """A new loss file, written from a value function and a reference point."""
 
 import keyword
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from sympy import Expr, Rational, Symbol
 
 from halotheory.contract import ARGUMENTS
 from halotheory.errors import HaloTheoryError
+from halotheory.files import write_text
 from halotheory.formula import read_formula
 from halotheory.proving.shape import Z
 from halotheory.torch_code import torch_code
@@ -104,14 +104,7 @@ def write_loss(path: Path, source: str, *, overwrite: bool = False) -> None:
         raise HaloTheoryError(f"{path}: a loss file ends in .py")
     if path.exists() and not overwrite:
         raise HaloTheoryError(f"{path}: exists; choose another name, or replace it with --force")
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(source, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, source)
 
 
 def _hyperparameters(v: Expr, settings: Mapping[str, float]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Pictures of implied value functions, in the manner of the KTO paper's Figure 1."""
 
-import os
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from halotheory.errors import HaloTheoryError
+from halotheory.files import write_bytes
 from halotheory.findings import Verdict
 from halotheory.reporting.implied import implied_value, numbers
 
@@ -55,7 +56,8 @@ def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: floa
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    if path.suffix not in {".svg", ".png", ".pdf"}:
+    suffix = path.suffix.lower()
+    if suffix not in {".svg", ".png", ".pdf"}:
         raise HaloTheoryError(f"{path}: a picture is written as .svg, .png or .pdf, not '{path.suffix}'")
     z = np.linspace(-reach, reach, 1001)
     curves = [(f"{verdict.loss}{_settings(verdict)}", _values(verdict, z)) for verdict in verdicts]
@@ -75,7 +77,8 @@ def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: floa
         axes.set_title("Value functions implied by human-aware losses", loc="left", fontsize=11)
         axes.legend(frameon=False, loc="lower right", fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
-        _save(figure, path)
+        content = _picture(figure, suffix)
+    write_bytes(path, content)
 
 
 def _values(verdict: Verdict, z: np.ndarray) -> np.ndarray:
@@ -88,14 +91,9 @@ def _settings(verdict: Verdict) -> str:
     return f" ({shown})" if shown else ""
 
 
-def _save(figure: "Figure", path: Path) -> None:
-    """Write beside the target and rename; the bytes of an SVG depend on the picture alone."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[path.suffix]
-    try:
-        figure.savefig(partial, metadata=metadata, dpi=200)
-        os.replace(partial, path)
-    except OSError as error:
-        raise HaloTheoryError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+def _picture(figure: "Figure", suffix: str) -> bytes:
+    """Return the picture as a file has it; the bytes depend on the picture alone."""
+    content = io.BytesIO()
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": {}}[suffix]
+    figure.savefig(content, format=suffix[1:], metadata=metadata, dpi=200)
+    return content.getvalue()

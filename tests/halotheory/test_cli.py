@@ -1,7 +1,6 @@
 """The command `halotheory`: exit statuses, one-line errors, JSON, and what is not imported."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from halotheory.checking import check
 from halotheory.cli import app
 from halotheory.command import run
 from halotheory.errors import HaloTheoryError
-from halotheory.reporting.document import write_text
 from tests.halotheory.reporting.statements import OPEN, made
 
 
@@ -98,16 +96,6 @@ def test_a_full_disk_is_one_line() -> None:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert ended.stderr.endswith("cannot be written: No space left on device\n")
-
-
-def test_a_device_is_written_and_not_replaced(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    write_text(pipe, "text")
-    assert os.read(reader, 100) == b"text"
-    os.close(reader)
-    assert pipe.is_fifo()
 
 
 def test_a_reader_that_goes_away_is_no_answer() -> None:

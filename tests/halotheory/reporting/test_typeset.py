@@ -36,6 +36,13 @@ def test_pieces_are_a_brace_with_conditions_in_words() -> None:
     assert words.endswith("otherwise")
 
 
+def test_relations_are_characters_and_escaped_once() -> None:
+    element = mathml(_read("Piecewise((0, (z >= 1) & (beta <= 2)), (1, z < -1), (2, True))"))
+    words = "".join(ElementTree.fromstring(element).itertext())
+    assert {"≥", "≤", "∧", "<"} <= set(words)
+    assert "&" not in words
+
+
 def test_greek_is_greek_and_long_names_stay_whole() -> None:
     assert latex(_read(TEXTS[0])) == r"\frac{1}{1 + e^{- \beta z}}"
     assert r"\mathrm{loss\ aversion}" in latex(_read(TEXTS[1]))
