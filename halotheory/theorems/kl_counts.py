@@ -119,6 +119,17 @@ def second_moment(world: RationalWorld, found: Counts, size: int) -> Expr:
     return _squares(world, list(found.items()), size)
 
 
+def matched_variance(world: RationalWorld, size: int) -> Expr:
+    """Return the variance of the mean of m log-ratios of outputs that the policy gives for their own prompts."""
+    rows = zip(world.prompt_probabilities, world.policy, world.ratio_rows, strict=True)
+    squares = [
+        _rational(prompt * p) * _log(ratio) ** 2
+        for prompt, policy, ratios in rows
+        for p, ratio in zip(policy, ratios, strict=True)
+    ]
+    return (Add(*squares) - world.kl**2) / size
+
+
 def _mean(world: RationalWorld, found: _Terms, size: int) -> Expr:
     weights = [sum((p * n[k] for n, p in found), Fraction(0)) / size for k in range(len(world.ratios))]
     return Add(*(_rational(weight) * _log(ratio) for weight, ratio in zip(weights, world.ratios, strict=True)))

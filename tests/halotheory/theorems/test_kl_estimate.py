@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import brentq
-from sympy import sympify
+from sympy import Max, symbols, sympify
 
 from halotheory.findings import Status
 from halotheory.theorems import kl_estimate, kl_worlds
+from halotheory.theorems.cases import at_least_by_cases, equal_by_cases
+from halotheory.theorems.kl_boundaries import family
 from halotheory.theorems.kl_worlds import World
 
 STATEMENT = kl_estimate.verify()
 CLAIMS = {claim.name: claim for claim in STATEMENT.claims}
-BOUNDARIES = {boundary.name: boundary for boundary in STATEMENT.boundaries}
 PROVED, REFUTED = Status.PROVED, Status.REFUTED
 
 
@@ -115,59 +115,6 @@ def test_each_prompt_has_its_own_kl() -> None:
     assert second == 0
 
 
-@pytest.mark.parametrize("point", BOUNDARIES["sign_of_the_bias"].points, ids=lambda point: point["m"])
-def test_the_sign_of_the_bias_changes_where_it_is_said(point: dict[str, str]) -> None:
-    size, (low, high) = int(point["m"]), eval(point["s"])
-
-    def bias(specific: float) -> float:
-        return dynamic_bias(specific, size) if size <= 8 else fourier_bias(specific, size)
-
-    assert high - low < 1e-3
-    assert low - 1e-9 <= brentq(bias, 0.01, 1, xtol=1e-6) <= high + 1e-9
-    grid = [bias(specific) for specific in np.linspace(0, 1, 21)]
-    assert (np.diff(np.sign(grid)) != 0).sum() == 1
-
-
-def fourier_bias(specific: float, size: int) -> float:
-    world = kl_estimate.family(Fraction(specific)).as_floats()
-    return kl_worlds.clamped(world, size, points=2**13).bias(world.kl)
-
-
-def dynamic_bias(specific: float, size: int) -> float:
-    """Return E zhat0 - KL by walking round the cycle: the probability of each sum of log-ratios, prompt by prompt."""
-    policy = np.array([[0.75, 0.25], [0.75 - specific / 2, 0.25 + specific / 2]])
-    ratios, total = np.log(2 * policy), 0.0
-    for first in range(2):
-        sums = {(first, 0.0): 0.5}
-        for step in range(size):
-            following = {}
-            for (x, value), chance in sums.items():
-                for other in range(2) if step < size - 1 else [first]:
-                    for y in range(2):
-                        key = (other, round(value + ratios[x, y], 9))
-                        drawn = chance * policy[other, y] * (0.5 if step < size - 1 else 1)
-                        following[key] = following.get(key, 0.0) + drawn
-            sums = following
-        total += sum(chance * max(0.0, value) for (_, value), chance in sums.items())
-    return total / size - (policy * ratios).sum() / 2
-
-
-def test_the_table_by_size() -> None:
-    points = BOUNDARIES["by_size"].points
-    assert [(point["s"], point["m"]) for point in points] == [(s, str(2**k)) for s in "01" for k in range(1, 8)]
-    for point in points:
-        size, world = int(point["m"]), kl_estimate.family(Fraction(point["s"])).as_floats()
-        clamped, before = kl_worlds.clamped(world, size), kl_worlds.mismatched(world, size)
-        printed = kl_worlds.printed(world, size)
-        assert float(point["bias"]) == pytest.approx(clamped.bias(world.kl), rel=1e-5, abs=2 * clamped.tolerance)
-        assert float(point["variance"]) == pytest.approx(clamped.variance, rel=1e-5, abs=2 * clamped.tolerance)
-        assert float(point["bias before the clamp"]) == pytest.approx(before.bias(world.kl), rel=1e-5, abs=1e-12)
-        assert float(point["variance before the clamp"]) == pytest.approx(before.variance, rel=1e-5)
-        assert float(point["bias as printed"]) == pytest.approx(printed.bias(world.kl), rel=1e-5, abs=1e-5)
-        standard = kl_worlds.matched(world, size).variance
-        assert float(point["variance of the standard estimate"]) == pytest.approx(standard, rel=1e-5)
-
-
 @given(st.integers(0, 2**32 - 1))
 def test_the_gap_is_never_negative_with_one_reference_for_all_prompts(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -179,10 +126,19 @@ def test_the_gap_is_never_negative_with_one_reference_for_all_prompts(seed: int)
 
 @pytest.mark.parametrize("size", [2, 5, 8])
 def test_microbatches_drawn_at_random_have_the_bias(size: int) -> None:
-    world, count = kl_estimate.family(Fraction(1)).as_floats(), 200_000
+    world, count = family(Fraction(1)).as_floats(), 200_000
     generator = np.random.default_rng(0)
     x = generator.integers(2, size=(count, size))
     y = (generator.random((count, size)) > world.policy[x, 0]).astype(int)
     values = np.maximum(0, world.log_ratios[x, np.roll(y, -1, axis=1)].mean(axis=1))
     found = kl_worlds.clamped(world, size)
     assert abs(values.mean() - found.mean) < 5 * np.sqrt(found.variance / count) + found.tolerance
+
+
+def test_mutants_are_not_proved() -> None:
+    a, b, m = symbols("a b m", real=True)
+    apart, clamped_apart = (a - b) ** 2, (Max(0, a) - Max(0, b)) ** 2
+    assert at_least_by_cases("", clamped_apart, apart).status is not PROVED
+    assert at_least_by_cases("", apart / 2, clamped_apart).status is not PROVED
+    assert at_least_by_cases("", a, Max(0, a)).status is not PROVED
+    assert equal_by_cases("", Max(0, a / m), Max(0, a / (m - 1)), [m >= 2]).status is not PROVED

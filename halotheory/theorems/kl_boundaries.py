@@ -1,0 +1,94 @@
+"""Where the bias of the KTO estimate changes its sign, and how it falls with m: one family of worlds, exactly."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from halotheory.proving.enclose import sign
+from halotheory.theorems import kl_counts as exact
+from halotheory.theorems import kl_worlds as floats
+from halotheory.theorems.claims import Boundary
+from halotheory.theorems.kl_counts import RationalWorld
+
+LARGEST = 128
+"""The largest m that the paper recommends."""
+
+_SIZES = (2, 4, 8, 16, 32, 64, 128)
+_LARGEST_BRACKETED = 32  # the exact distribution has thousands of terms beyond
+_HALF = Fraction(1, 2)
+
+
+def family(specific: Fraction) -> RationalWorld:
+    """Return the world of the boundary: two prompts, two outputs, uniform pi_ref, outputs sampled from the policy.
+
+    For the first prompt, pi(y_1) = 3/4; for the second, 3/4 - s/2: at s = 0 the policy ignores the prompt, at s = 1 it
+    answers each prompt in its own way.
+    """
+    second = Fraction(3, 4) - specific / 2
+    policy = ((Fraction(3, 4), Fraction(1, 4)), (second, 1 - second))
+    half = (_HALF, _HALF)
+    return RationalWorld(prompt_probabilities=half, data=policy, policy=policy, reference=(half, half))
+
+
+def sign_of_the_bias() -> Boundary:
+    """Return where the bias of the clamped estimate changes its sign, between policies with and without prompts."""
+    return Boundary(
+        name="sign_of_the_bias",
+        statement="Two prompts, uniform pi_ref on two outputs, outputs sampled from the policy; pi(y_1) = 3/4 for the "
+        "first prompt, 3/4 - s/2 for the second. The bias of zhat0 is positive below s and negative above.",
+        points=[{"m": str(size), "s": _bracket(size)} for size in _SIZES if size <= _LARGEST_BRACKETED],
+        asymptotes=("s -> 0 as m -> oo: for every s > 0, mu < KL, and the bias tends to max(0, mu) - KL < 0",),
+        axes=("m", "s"),
+    )
+
+
+def by_size() -> Boundary:
+    """Return bias and variance of all estimates for m = 2 ... 128 at both ends of that family."""
+    points = [point for specific in (0, 1) for point in _table(specific)]
+    return Boundary(
+        name="by_size",
+        statement="Bias (nats) and variance (nats squared) at both ends of the same family: s = 0, where the policy "
+        "ignores the prompt, and s = 1; rounded from exact values.",
+        points=points,
+        asymptotes=("s = 0: the bias tends to 0", f"s = 1: the bias tends to -KL = {-family(Fraction(1)).kl.evalf(6)}"),
+        axes=("m", "bias", "s"),
+    )
+
+
+def _table(specific: int) -> Iterator[dict[str, str]]:
+    world = family(Fraction(specific))
+    for size, found in exact.counts_by_size(world, LARGEST):
+        if size not in _SIZES:
+            continue
+        mean, second = (part(world, found, size) for part in (exact.clamped_mean, exact.clamped_second_moment))
+        before, before_second = (part(world, found, size) for part in (exact.mean, exact.second_moment))
+        printed = exact.clamped_mean(world, exact.printed_counts(world, size), size)
+        numbers = {
+            "bias": mean - world.kl,
+            "variance": second - mean**2,
+            "bias before the clamp": before - world.kl,
+            "variance before the clamp": before_second - before**2,
+            "bias as printed": printed - world.kl,
+            "variance of the standard estimate": exact.matched_variance(world, size),
+        }
+        yield {"s": str(specific), "m": str(size), **{name: str(value.evalf(6)) for name, value in numbers.items()}}
+
+
+def _bracket(size: int) -> str:
+    """Return an interval at whose ends the bias has opposite signs, found in floats, decided exactly."""
+    low, high = 0.0, 1.0
+    while high - low > 2**-13:
+        middle = (low + high) / 2
+        world = family(Fraction(middle)).as_floats()
+        bias = floats.clamped(world, size, points=2**14).bias(world.kl)
+        low, high = (middle, high) if bias > 0 else (low, middle)
+    margin = Fraction(1, 2**12)
+    ends = (Fraction(low) - margin, Fraction(high) + margin)
+    signs = [_sign_of_bias(end, size) for end in ends]
+    if signs != [1, -1]:
+        raise ArithmeticError(f"m = {size}: the bias has the signs {signs} at the ends of {ends}")
+    return f"[{float(ends[0]):.6f}, {float(ends[1]):.6f}]"
+
+
+def _sign_of_bias(specific: Fraction, size: int) -> int | None:
+    world = family(specific)
+    return sign(exact.clamped_mean(world, exact.counts(world, size), size) - world.kl)
