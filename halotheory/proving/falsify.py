@@ -136,14 +136,21 @@ def contexts(
     v: Expr, z: Symbol, settings: Mapping[Symbol, Expr], where: Sequence[Relational]
 ) -> Iterator[dict[Symbol, Expr]]:
     """Yield values for the symbols that are neither z nor hyperparameters, a few simple ways."""
-    symbols = sorted(v.free_symbols - {z, *settings}, key=str)
-    choices = [[value for value in _VALUES if _can_be(symbol, value)] for symbol in symbols]
+    free = v.free_symbols.union(*(relation.free_symbols for relation in where))
+    symbols = sorted(free - {z, *settings}, key=str)
+    choices = [[n for n in [*_beyond(symbol, where), *_VALUES] if _can_be(symbol, n)] for symbol in symbols]
     count = 0
     for values in islice(product(*choices), _MOST_TRIED):
         context = dict(zip(symbols, values, strict=True))
         if count < _MOST_CONTEXTS and all(relation.subs(context) != sympy.false for relation in where):
             count += 1
             yield context
+
+
+def _beyond(symbol: Symbol, where: Sequence[Relational]) -> list[Rational]:
+    """Return numbers at and beside those that conditions compare the symbol with."""
+    ends = [relation.rhs if relation.lhs == symbol else relation.lhs for relation in where if symbol in relation.args]
+    return [end + step for end in ends if end.is_Rational for step in (0, 1, -1)]
 
 
 def _search(
@@ -254,7 +261,8 @@ def _is_positive_number_times_powers(gap: Expr, symbols: Sequence[Symbol]) -> bo
 
 def _can_be(symbol: Symbol, value: Rational) -> bool:
     return not (
-        (symbol.is_positive and value <= 0)
+        (symbol.is_integer and not value.is_integer)
+        or (symbol.is_positive and value <= 0)
         or (symbol.is_nonnegative and value < 0)
         or (symbol.is_nonpositive and value > 0)
         or (symbol.is_negative and value >= 0)

@@ -11,12 +11,14 @@ def hyperparameter_symbol(name: str) -> Symbol:
 def argument_symbol(name: str, example: int) -> Symbol:
     """Return the symbol of a tensor argument for one example of the batch; `kl` is shared by the batch.
 
-    Log-probabilities are at most 0, lengths and the reference point at least 0.
+    Log-probabilities are at most 0, the reference point is at least 0, lengths are whole numbers from 1.
     """
     if name == "kl":
         return Symbol("kl", nonnegative=True)
     suffix = f"_{example}" if example else ""
-    return Symbol(name + suffix, positive=True) if "lengths" in name else Symbol(name + suffix, nonpositive=True)
+    if "lengths" in name:
+        return Symbol(name + suffix, integer=True, positive=True)
+    return Symbol(name + suffix, nonpositive=True)
 
 
 def token_symbol(name: str, token: int, example: int = 0) -> Symbol:
