@@ -69,8 +69,8 @@ def _decided(
         if decision.status is not Status.PROVED and not _impossible(conditions):
             return Step(text=text, formula=formula, status=Status.UNDECIDED, method=decision.method)
         methods.append(decision.method)
-    how = "; ".join(dict.fromkeys(methods))
-    return Step(text=text, formula=formula, status=Status.PROVED, method=f"in {len(methods)} cases: {how}")
+    how = "; ".join(sorted(set(methods)))
+    return Step(text=text, formula=formula, status=Status.PROVED, method=f"case by case: {how}")
 
 
 def _impossible(conditions: Sequence[Relational]) -> bool:

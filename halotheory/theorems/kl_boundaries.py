@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil, floor
 
 from halotheory.proving.enclose import sign
 from halotheory.theorems import kl_counts as exact
@@ -14,6 +15,7 @@ LARGEST = 128
 
 _SIZES = (2, 4, 8, 16, 32, 64, 128)
 _LARGEST_BRACKETED = 32  # the exact distribution has thousands of terms beyond
+_GRID = 10**4  # of the ends of brackets: decimals that are exact as they are printed
 _HALF = Fraction(1, 2)
 
 
@@ -33,8 +35,8 @@ def sign_of_the_bias() -> Boundary:
     """Return where the bias of the clamped estimate changes its sign, between policies with and without prompts."""
     return Boundary(
         name="sign_of_the_bias",
-        statement="Two prompts, uniform pi_ref on two outputs, outputs sampled from the policy; pi(y_1) = 3/4 for the "
-        "first prompt, 3/4 - s/2 for the second. The bias of zhat0 is positive below s and negative above.",
+        statement="The bias of zhat0 is positive below s and negative above. Two prompts, two outputs, uniform pi_ref, "
+        "outputs sampled from the policy; pi(y_1) = 3/4 for the first prompt, 3/4 - s/2 for the second.",
         points=[{"m": str(size), "s": _bracket(size)} for size in _SIZES if size <= _LARGEST_BRACKETED],
         asymptotes=("s -> 0 as m -> oo: for every s > 0, mu < KL, and the bias tends to max(0, mu) - KL < 0",),
         axes=("m", "s"),
@@ -46,11 +48,12 @@ def by_size() -> Boundary:
     points = [point for specific in (0, 1) for point in _table(specific)]
     return Boundary(
         name="by_size",
-        statement="Bias (nats) and variance (nats squared) at both ends of the same family: s = 0, where the policy "
-        "ignores the prompt, and s = 1; rounded from exact values.",
+        statement="The bias of zhat0 vanishes with m where the policy ignores the prompt, and tends to -KL where it "
+        "answers it. Both ends of the same family, s = 0 and s = 1; rounded; bias in nats, variance in "
+        "nats squared.",
         points=points,
         asymptotes=("s = 0: the bias tends to 0", f"s = 1: the bias tends to -KL = {-family(Fraction(1)).kl.evalf(6)}"),
-        axes=("m", "bias", "s"),
+        axes=("m", "bias, nats", "s"),
     )
 
 
@@ -63,7 +66,7 @@ def _table(specific: int) -> Iterator[dict[str, str]]:
         before, before_second = (part(world, found, size) for part in (exact.mean, exact.second_moment))
         printed = exact.clamped_mean(world, exact.printed_counts(world, size), size)
         numbers = {
-            "bias": mean - world.kl,
+            "bias, nats": mean - world.kl,
             "variance": second - mean**2,
             "bias before the clamp": before - world.kl,
             "variance before the clamp": before_second - before**2,
@@ -81,12 +84,11 @@ def _bracket(size: int) -> str:
         world = family(Fraction(middle)).as_floats()
         bias = floats.clamped(world, size, points=2**14).bias(world.kl)
         low, high = (middle, high) if bias > 0 else (low, middle)
-    margin = Fraction(1, 2**12)
-    ends = (Fraction(low) - margin, Fraction(high) + margin)
+    ends = (Fraction(floor(low * _GRID - 0.5), _GRID), Fraction(ceil(high * _GRID + 0.5), _GRID))
     signs = [_sign_of_bias(end, size) for end in ends]
     if signs != [1, -1]:
         raise ArithmeticError(f"m = {size}: the bias has the signs {signs} at the ends of {ends}")
-    return f"[{float(ends[0]):.6f}, {float(ends[1]):.6f}]"
+    return f"[{float(ends[0])}, {float(ends[1])}]"
 
 
 def _sign_of_bias(specific: Fraction, size: int) -> int | None:

@@ -159,13 +159,13 @@ def clamping_raises_the_mean() -> Claim:
 
 def clamping_lowers_the_variance() -> Claim:
     """Return the claim that the clamped estimate varies less than before the clamp."""
-    a, b, first, second = symbols("a b E_X E_XX", real=True)
+    a, b, first, second = symbols("a b x_1 x_2", real=True)
     return claim(
         "clamping_lowers_the_variance",
         "Var max(0, X) <= Var X.",
         [
             equal(
-                "For X and an independent copy X', Var X = E (X - X')^2 / 2.",
+                "For X and an independent copy X', E (X - X')^2 / 2 = Var X; x_1 = E X, x_2 = E X^2.",
                 (second - 2 * UnevaluatedExpr(first) * first + second) / 2,
                 second - first**2,
             ),
@@ -388,15 +388,15 @@ def unbiased_for_each_prompt() -> Claim:
 
 def squared_error_of_sharing() -> Claim:
     """Return the claim that sharing costs the variance of KL over prompts."""
-    z1, z2, k1, k2 = symbols("E_Z E_ZZ E_K E_KK", real=True)
+    z1, z2, k1, k2 = symbols("z_1 z_2 k_1 k_2", real=True)
     return claim(
         "squared_error_of_sharing",
         "The mean squared error of a shared estimate Z for each prompt's KL(x) is Var Z + (E Z - KL)^2 + Var_x KL(x).",
         [
             equal(
-                "Z and x are independent; K = KL(x).",
+                "With z_1 = E Z, z_2 = E Z^2, and k_1, k_2 alike for K = KL(x); Z and x are independent.",
                 z2 - 2 * z1 * k1 + k2,
-                UnevaluatedExpr(z2 - z1**2) + UnevaluatedExpr(z1 - k1) ** 2 + UnevaluatedExpr(k2 - k1**2),
+                (z2 - z1**2) + (z1 - k1) ** 2 + (k2 - k1**2),
             )
         ],
         assumptions=("x is not among the prompts of the microbatch",),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import sympy
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sympy import Expr, Integer, Max, Min, sign
 
@@ -46,7 +46,7 @@ def test_the_formula_is_shown_with_its_choices() -> None:
     step = at_least_by_cases("larger", Max(a, b), a)
     assert str(step.formula) == "Max(a, b) >= a"
     assert step.method is not None
-    assert step.method.startswith("in 2 cases")
+    assert step.method.startswith("case by case")
 
 
 def test_a_sign_has_three_cases() -> None:
@@ -58,6 +58,7 @@ def test_a_sign_has_three_cases() -> None:
 
 
 @given(_choices, _choices, st.integers(0, 2**32 - 1))
+@settings(max_examples=40)
 def test_what_is_proved_holds_at_random_points(left: Expr, right: Expr, seed: int) -> None:
     if at_least_by_cases("", left, right).status is not PROVED:
         return
@@ -66,8 +67,9 @@ def test_what_is_proved_holds_at_random_points(left: Expr, right: Expr, seed: in
         assert gap(*point) >= -1e-12
 
 
-@given(_choices, _choices, st.integers(0, 2**32 - 1))
-def test_what_is_left_open_fails_somewhere(left: Expr, right: Expr, seed: int) -> None:
+@given(_choices, _choices)
+@settings(max_examples=40)
+def test_what_is_left_open_fails_somewhere(left: Expr, right: Expr) -> None:
     """The procedure is complete for linear parts: where it proves nothing, a lattice of points shows why."""
     if at_least_by_cases("", left, right).status is PROVED:
         return

@@ -55,7 +55,7 @@ def test_the_table_by_size() -> None:
         size, world = int(point["m"]), kl_boundaries.family(Fraction(point["s"])).as_floats()
         clamped, before = kl_worlds.clamped(world, size), kl_worlds.mismatched(world, size)
         printed = kl_worlds.printed(world, size)
-        assert float(point["bias"]) == pytest.approx(clamped.bias(world.kl), rel=1e-5, abs=2 * clamped.tolerance)
+        assert float(point["bias, nats"]) == pytest.approx(clamped.bias(world.kl), rel=1e-5, abs=2 * clamped.tolerance)
         assert float(point["variance"]) == pytest.approx(clamped.variance, rel=1e-5, abs=2 * clamped.tolerance)
         assert float(point["bias before the clamp"]) == pytest.approx(before.bias(world.kl), rel=1e-5, abs=1e-12)
         assert float(point["variance before the clamp"]) == pytest.approx(before.variance, rel=1e-5)
