@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NAMES: Mapping[str, tuple[str, ...]] = {
     "lemma1": ("lemma1",),
     "theorem1": ("theorem1",),
+    "proposition2": ("proposition2",),
     "theorem3": ("theorem3",),
     "theorem4": ("theorem4_dpo", "theorem4_kto", "theorem4_kto_weights", "theorem4_kto_outputs"),
     "kl_estimate": ("kl_estimate",),
