@@ -66,7 +66,7 @@ def html_prose(text: str) -> Markup:
     shown = prose(
         text,
         escape,
-        lambda head, below: f"{head}<sub>{below}</sub>",
+        lambda head, below: f"{head}<sub>{html_prose(below)}</sub>",
         lambda above: f"<sup>{escape(above)}</sup>",
     )
     return Markup(shown)  # noqa: S704 - escaped in the lines above
@@ -89,7 +89,7 @@ def _environment(**options: Any) -> jinja2.Environment:
 
 
 def _latex_index(head: str, tail: str) -> str:
-    below = tail if len(tail) == 1 else rf"{{\mathrm{{{_latex_quoted(tail)}}}}}"
+    below = _LATEX_LETTERS.get(tail, tail) if len(tail) == 1 else rf"{{\text{{{latex_text(tail)}}}}}"
     return f"${_LATEX_LETTERS.get(head, head)}_{below}$"
 
 
@@ -136,18 +136,19 @@ _LATEX = {
     "$": r"\$",
     "&": r"\&",
     "#": r"\#",
-    "_": r"\_",
+    "_": r"\_\allowbreak{}",
     "%": r"\%",
     "~": r"$\sim$",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "*": r"*\allowbreak{}",
     "∞": r"$\infty$",
     "→": r"$\to$",
     "≥": r"$\ge$",
     "≤": r"$\le$",
     "±": r"$\pm$",
-    "−": "--",
+    "−": "$-$",
     **{character: f"${command}$" for character, command in _LATEX_LETTERS.items()},
 }

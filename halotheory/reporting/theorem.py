@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from markupsafe import Markup
 
 from halotheory import __version__
-from halotheory.reporting.boundaries import columns, panel
+from halotheory.reporting.boundaries import columns, number, panel
 from halotheory.reporting.derivation import heading, named, own_assumptions, said, tally
 from halotheory.reporting.document import Filters, html_prose, latex_text, render_article, render_page
 from halotheory.reporting.notation import set_latex, set_mathml
-from halotheory.theorems.claims import Formula, Statement
+from halotheory.reporting.typeset import GREEK
+from halotheory.theorems.claims import Boundary, Formula, Statement
 
 _RELATION = re.compile(r" (<=|>=|=|<|>) ")
-_WORD = re.compile(r"[A-Za-z]{3,}")
+_WORDS = re.compile(r"(?!pi_)[A-Za-z]{3,}(?:_\w+)?")
+_WIDEST = 90  # characters of a row that fits on a line of the article
 
 Setter = Callable[[str, str, str], str | None]
 
@@ -26,7 +28,7 @@ def html(statements: Sequence[Statement]) -> str:
 
 def latex_article(statements: Sequence[Statement]) -> str:
     """Return statements as an article that pdflatex sets with amsmath, amsthm, longtable and TikZ."""
-    filters: Filters = {"formula": _latex_formula, "value": _latex_value, **_COMMON}
+    filters: Filters = {"formula": _latex_formula, "value": _latex_value, "cell": _latex_cell, **_COMMON}
     return render_article("theorem.tex.j2", filters, **_shown(statements))
 
 
@@ -62,12 +64,29 @@ def _latex_value(text: str) -> str:
     return latex_text(text) if shown is None else f"${shown}$"
 
 
+def _latex_cell(text: str) -> str:
+    """Return an entry of a table; no line breaks within a number."""
+    return rf"\mbox{{{latex_text(text)}}}" if number(text) is not None else latex_text(text)
+
+
 def _set(text: str, setter: Setter) -> str | None:
     """Return a text set as a formula, or None where it is prose."""
-    if _WORD.fullmatch(text):
+    if _WORDS.fullmatch(text) and text.partition("_")[0] not in GREEK:
         return None
     sides = _RELATION.split(text, maxsplit=1)
     return setter(*sides) if len(sides) == 3 else setter(text, "", "")
+
+
+def _specification(boundary: Boundary) -> str:
+    """Return LaTeX's columns for the points: as wide as they are, or sharing the line where it is too short."""
+    rows = [{name: name for name in columns(boundary)}, *boundary.points]
+    widths = [max(len(row.get(name, "")) for row in rows) for name in columns(boundary)]
+    if sum(widths) + 2 * len(widths) <= _WIDEST:
+        return "l" * len(widths)
+    roots = [width**0.5 for width in widths]
+    room = rf"\dimexpr\linewidth-{2 * len(widths)}\tabcolsep\relax"
+    shares = (rf">{{\raggedright\arraybackslash}}p{{{root / sum(roots):.3f}{room}}}" for root in roots)
+    return "".join(shares)
 
 
 _COMMON: Filters = {
@@ -77,4 +96,5 @@ _COMMON: Filters = {
     "said": said,
     "columns": columns,
     "panel": panel,
+    "specification": _specification,
 }

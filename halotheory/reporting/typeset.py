@@ -23,7 +23,7 @@ GREEK = {
 }
 
 _SCRIPTED = re.compile(
-    r"\b([A-Za-zα-ω])_(\w+)|(?:\^|\*\*)(?:\(([^()]*)\)|(\w+|\*))"
+    r"\b([A-Za-zα-ω])_(?:\{([^{}]*)\}|(\w+))|(?:\^|\*\*)(?:\(([^()]*)\)|(\w+|\*))"
 )  # longer names than a letter are words
 _CHARACTERS = (
     *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
@@ -34,8 +34,10 @@ _CHARACTERS = (
     (r">=", "≥"),
     (r"<=", "≤"),
     (r" - ", " − "),
-    (r"(?<![\w)\-.])-(?=[\w(])", "−"),
+    (r"(?<![\w)\-.])-(?=[\w(∞])", "−"),
 )
+
+_LETTERS = {"pi": "π", **GREEK}
 
 
 def prose(
@@ -56,8 +58,9 @@ def prose(
         text = re.sub(pattern, character, text)
     shown, end = [], 0
     for found in _SCRIPTED.finditer(text):
-        head, below, *above = found.groups()
-        shown += [plain(text[end : found.start()]), index(head, below) if head else exponent(above[0] or above[1])]
+        head, *parts = found.groups()
+        part = next(part for part in parts if part is not None)
+        shown += [plain(text[end : found.start()]), index(head, _LETTERS.get(part, part)) if head else exponent(part)]
         end = found.end()
     return "".join([*shown, plain(text[end:])])
 
