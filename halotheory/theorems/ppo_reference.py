@@ -33,12 +33,13 @@ def reference_point() -> Claim:
     """Return the refutation that q V is the mean of r under a distribution given x."""
     points = [ratio * STATE_VALUE for ratio in RATIOS]
     zs = [r - point for r, point in zip(REWARDS, points, strict=True)]
+    value = symbols("Q", real=True)
     return refutation(
         "ppo_reference_point",
         "With r = q Q^pi, q A = r - z0 for a reference point z0 = E_Q[r(x, y')].",
         {**WITNESS, "V^pi": STATE_VALUE, "q V^pi": tuple(points)},
         [
-            equal("q A = q Q^pi - q V^pi: what is subtracted is q(y) V^pi.", q * UnevaluatedExpr(c - V), q * c - q * V),
+            equal("What is subtracted from r is q(y) V^pi.", q * UnevaluatedExpr(value - V), q * value - q * V),
             more_than("It is not the same for both tokens, as a mean over y' would be.", points[0], points[1]),
             more_than(
                 "Whatever z0 is: r(y_1) - r(y_2) would have to be z(y_1) - z(y_2).",

@@ -107,7 +107,7 @@ def _told(verdict: Verdict) -> str:
 
 def dpo_reference_of_the_input_alone() -> Claim:
     """Return the refutation that DPO's Q is a distribution given x alone, where x has several pairs."""
-    first, second = Integer(1), Integer(0)
+    first, second = Integer(2), Integer(1)
     return refutation(
         "dpo_reference_of_the_input_alone",
         "DPO's Q(Y'|x), the point mass on y_l, is one distribution for each input x.",
