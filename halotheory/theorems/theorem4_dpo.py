@@ -283,6 +283,7 @@ def reference_boundary() -> Boundary:
             "beta -> 0: q ~ ((1 - p)/p)^(1/beta) -> 0, so that the majority wins",
             "p -> 1/2: q -> 1/2",
         ),
+        axes=("beta", "pi_ref(y_a)", "p"),
     )
 
 

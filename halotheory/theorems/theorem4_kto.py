@@ -450,6 +450,7 @@ def value_boundary() -> Boundary:
             "q -> 1: 1 - beta* ~ (1 - q)/(4 e q), which it does not exceed; "
             f"at q = {NEARLY_ONE} the ratio is {ratio_high:.4f}",
         ),
+        axes=("pi_ref(y_a)", "beta*"),
     )
 
 
@@ -476,6 +477,7 @@ def fall_boundary() -> Boundary:
             f"{ratio_low:.3f}",
             f"q -> 1: 1 - beta ~ (1 - q)/(4 e q), by expansion; at q = {NEARLY_ONE} the ratio is {ratio_high:.4f}",
         ),
+        axes=("pi_ref(y_a)", "beta"),
     )
 
 
