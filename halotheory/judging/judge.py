@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sympy import Expr, Symbol
-from sympy.core.relational import Relational
+import sympy
+from sympy import Expr, Piecewise, Symbol
+from sympy.core.relational import Relational, StrictGreaterThan, StrictLessThan
 
 from halotheory.deadline import Deadline, in_time
-from halotheory.findings import Finding, Status, VerdictWord
+from halotheory.findings import Finding, Status, VerdictWord, Witness
 from halotheory.proving.shape import Z, concave_in_gains, non_constant, non_decreasing
-from halotheory.reading.forms import ONE_TERM, Form
+from halotheory.reading.forms import ONE_TERM, Case, Form
 from halotheory.reading.matching import Match, match
+from halotheory.reading.refute import simple_value
 
 _GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
@@ -48,6 +50,7 @@ class Outcome:
     relaxations: Sequence[str] = ()
     notes: Sequence[str] = ()
     strictly_not: bool = False
+    witnesses: Sequence[Witness] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,45 @@ class Judge:
 
     def at(self, fixed: Mapping[Symbol, Expr], shapes: Mapping[str, Expr] | None = None) -> Outcome:
         """Return what holds for every value of the hyperparameters that are not fixed."""
+        outcome = self._as_a_whole(fixed, shapes)
+        if outcome.word == "halo" or shapes is not None or self.form.spoiled is not None:
+            return outcome
+        parts = list(self._case_by_case(fixed))
+        if len(parts) > 1:
+            return _together([(part.form.cases[0].where, part._as_a_whole(fixed, None)) for part in parts], outcome)
+        if outcome.word == "not_halo" and not self._fails_in_one_context(outcome, fixed):
+            note = "every reading fails in some context, but perhaps not all of them in the same one"
+            return replace(outcome, word="undecided", notes=[*outcome.notes, note])
+        return outcome
+
+    def _case_by_case(self, fixed: Mapping[Symbol, Expr]) -> "Iterator[Judge]":
+        """Yield the form in each case of its context: a, and which output is y, may depend on the context, too."""
+        shapes = {label: shape.subs(dict(fixed)) for label, shape in self.form.shapes.items()}
+        cases = self.form.cases if any(case.truths for case in self.form.cases) else _signs_of_the_weight(self, shapes)
+        for case in cases:
+            where = case.conditions(fixed)
+            if where is not None:
+                chosen = {label: case.of(shape, fixed) for label, shape in shapes.items()}
+                yield replace(self, form=replace(self.form, shapes=chosen, cases=(Case(where=where),)))
+
+    def _fails_in_one_context(self, outcome: Outcome, fixed: Mapping[Symbol, Expr]) -> bool:
+        """Return whether there is one context in which every reading fails, as the witnesses suggest."""
+        names = {str(symbol): symbol for symbol in self.form.context}
+        found = [{names[name]: value for name, value in each.items() if name in names} for each in outcome.witnesses]
+        if not any(found) or all(each == found[0] for each in found):
+            return True
+        for point in found:
+            at = {symbol: simple_value(symbol) for symbol in names.values()} | point
+            if any(relation.subs(at) == sympy.false for case in self.form.cases for relation in case.where):
+                continue
+            shapes = {label: shape.subs(at) for label, shape in self.form.shapes.items()}
+            form = replace(self.form, shapes=shapes, context=(), cases=(Case(),))
+            if replace(self, form=form)._as_a_whole(fixed, None).word == "not_halo":
+                return True
+        return False
+
+    def _as_a_whole(self, fixed: Mapping[Symbol, Expr], shapes: Mapping[str, Expr] | None) -> Outcome:
+        """Return what one reading decides for all contexts alike."""
         chosen = shapes or self.form.shapes
         chosen = {label: shape.subs(dict(fixed)) for label, shape in chosen.items()}
         free = {symbol: value for symbol, value in self.values.items() if symbol not in fixed}
@@ -83,8 +125,15 @@ class Judge:
         reading, findings = (open_ones or failed)[0]
         if not open_ones:
             findings = self._examined(reading, free, findings)
-        notes = [_failure(other, found) for other, found in failed if other is not reading] if not open_ones else []
-        return Outcome(word="undecided" if open_ones else "not_halo", findings=findings, reading=reading, notes=notes)
+        if open_ones:
+            return Outcome(word="undecided", findings=findings, reading=reading)
+        return Outcome(
+            word="not_halo",
+            findings=findings,
+            reading=reading,
+            notes=[_failure(other, found) for other, found in failed if other is not reading],
+            witnesses=[next(f.witness or {} for f in found if f.status is Status.REFUTED) for _, found in failed],
+        )
 
     def _examined(self, reading: Reading, free: Mapping[Symbol, Expr], known: Sequence[Finding]) -> list[Finding]:
         """Return the findings on a reading, up to the first refutation; beyond it where that one is `known`."""
@@ -147,6 +196,37 @@ def _readings(
             finding=found.finding,
             relaxations=found.relaxations,
         )
+
+
+def _signs_of_the_weight(judge: Judge, shapes: Mapping[str, Expr]) -> Sequence[Case]:
+    """Return the cases of a factor whose sign depends on the context; none where there is no such factor."""
+    if len(judge.form.cases) > 1:
+        return ()
+    factored = (sympy.factor_terms(shape).as_independent(Z, as_Add=False)[0] for shape in shapes.values())
+    weights = [weight for weight in factored if weight.free_symbols & set(judge.form.context)]
+    signed = [weight for weight in weights if weight.is_positive is None]
+    if not signed or any(sympy.cancel(weight / signed[0]) not in (1, -1) for weight in weights):
+        return ()
+    return [Case(where=(relation(signed[0], 0),)) for relation in (StrictGreaterThan, StrictLessThan)]
+
+
+def _together(cases: Sequence[tuple[Sequence[Relational], Outcome]], whole: Outcome) -> Outcome:
+    """Return what the outcomes in all cases of the context say of all contexts."""
+    failed = next((outcome for _, outcome in cases if outcome.word == "not_halo"), None)
+    if failed is not None:
+        return failed
+    if any(outcome.word != "halo" for _, outcome in cases):
+        return replace(whole, word="undecided")
+    readings = [(outcome.reading, sympy.And(*where)) for where, outcome in cases if outcome.reading is not None]
+    first = cases[0][1]
+    v = Piecewise(*[(reading.v, condition) for reading, condition in readings[:-1]], (readings[-1][0].v, True))
+    assert first.reading is not None
+    return replace(
+        first,
+        reading=replace(first.reading, v=v),
+        relaxations=sorted({name for _, outcome in cases for name in outcome.relaxations}),
+        notes=["the sign a, and which output of a pair is y, depend on the context as well"],
+    )
 
 
 def _spoiled(form: Form) -> Outcome:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import combinations, product
 
 import sympy
-from sympy import Expr, Symbol
+from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
 from halotheory.proving.nonnegative import identically_zero
@@ -237,43 +237,80 @@ def _form(
         constants[label], shapes[label] = _split(found[label][0].shape)
         moved = [reading.shape for reading in found[label] if Z in reading.shape.free_symbols]
         weighted |= not all(same(_split(shape)[1], shapes[label]) for shape in moved)
-    shapes, cases, turned = _cases(shapes, set(traced.hyperparameters.values()))
-    context = _context(traced, shapes)
-    if context or weighted or len(cases) > 1:
+    either_output = len(terms[0].among) == 2 and traced.loss.kind == "paired" and ONE_TERM in shapes
+    split = _in_cases(shapes, set(traced.hyperparameters.values()), either_output=either_output)
+    context = _context(traced, split.shapes)
+    if context or weighted or len(split.cases) > 1:
         relaxations.append("context_indexed_value")
-    normalizer, reward, shapes = _normalised(traced, first, shapes)
+    normalizer, reward, shapes = _normalised(traced, first, split.shapes)
     return Form(
         shapes=shapes,
-        constants=constants,
+        constants={label: constant + split.constants[label] for label, constant in constants.items()},
         reward=reward,
         normalizer=normalizer,
         point=first.point,
         relaxations=relaxations,
-        either_output=len(terms[0].among) == 2 and traced.loss.kind == "paired" and ONE_TERM in shapes,
-        cases=cases,
+        either_output=either_output,
+        cases=split.cases,
         context=context,
         spoiled=first.spoiled,
-        notes=["the sign a depends on the context as well"] * turned,
+        notes=split.notes,
         unsure=_unsure(traced, context),
     )
 
 
-def _cases(shapes: Mapping[str, Expr], known: set[Expr]) -> tuple[dict[str, Expr], Sequence[Case], bool]:
-    """Return the shapes, the cases of their conditions on the context, and whether only a sign tells these apart.
+@dataclass(frozen=True, kw_only=True)
+class _InCases:
+    """The shapes of a form in the cases of its conditions on the context.
 
-    A sign a may depend on x and y, so that v and -v in two cases are one value function.
+    Attributes:
+        shapes: by label; of the first case where the others are read like it.
+        constants: by label, what the shapes leave out.
+        cases: that must be told apart.
+        notes: what a reader should know.
+    """
+
+    shapes: Mapping[str, Expr]
+    constants: Mapping[str, Expr]
+    cases: Sequence[Case] = (Case(),)
+    notes: Sequence[str] = ()
+
+
+def _in_cases(shapes: Mapping[str, Expr], known: set[Expr], *, either_output: bool) -> _InCases:
+    """Return the shapes in the cases of their conditions on the context, as one where all are read alike.
+
+    The sign a may depend on x and y, and y may be either output of a pair, so that v(z) and -v(z), or v(-z), in two
+    cases are one value function; so are functions that differ by a constant, which is free of theta.
     """
     everything = conditions_of(sympy.Tuple(*shapes.values()))
-    conditions = [one for one in everything if Z not in one.free_symbols and one.free_symbols - known]
+    ours = [one for one in everything if Z not in one.free_symbols and one.free_symbols - known]
+    conditions = [one for i, one in enumerate(ours) if one.negated not in ours[:i]]
+    nothing: dict[str, Expr] = dict.fromkeys(shapes, sympy.S.Zero)
     if not 0 < len(conditions) <= _MOST_CONDITIONS:
-        return dict(shapes), (Case(),), False
+        return _InCases(shapes=shapes, constants=nothing)
     choices = product((sympy.true, sympy.false), repeat=len(conditions))
-    cases = [Case(truths=dict(zip(conditions, truths, strict=True))) for truths in choices]
-    first, *others = ({label: case.of(shape, {}) for label, shape in shapes.items()} for case in cases)
-    signs = [[a for a in (1, -1) if all(same(a * other[label], first[label]) for label in first)] for other in others]
-    if all(signs):
-        return first, (Case(),), any(1 not in each for each in signs)
-    return dict(shapes), cases, False
+    cases = [Case(truths=_told(conditions, truths)) for truths in choices]
+    parts = [{label: _split(case.of(shape, {})) for label, shape in shapes.items()} for case in cases]
+    first, *others = ({label: shape for label, (_, shape) in part.items()} for part in parts)
+    ways = [(a, side) for side in (1, -1)[: 1 + either_output] for a in (1, -1)]
+    found = [
+        [way for way in ways if all(same(way[0] * other[label].subs(Z, way[1] * Z), first[label]) for label in first)]
+        for other in others
+    ]
+    if not all(found):
+        return _InCases(shapes=shapes, constants=nothing, cases=cases)
+    told = [sympy.And(*(case.conditions({}) or ())) for case in cases]
+    constants = {
+        label: Piecewise(*((part[label][0], here) for part, here in zip(parts, told, strict=True))) for label in shapes
+    }
+    note = "the sign a, and which output of a pair is y, depend on the context as well"
+    return _InCases(shapes=first, constants=constants, notes=[note] * any((1, 1) not in each for each in found))
+
+
+def _told(conditions: Sequence[Relational], truths: Sequence[Expr]) -> dict[Relational, Expr]:
+    """Return what each condition is, and its opposite."""
+    told = dict(zip(conditions, truths, strict=True))
+    return told | {one.negated: sympy.true if truth == sympy.false else sympy.false for one, truth in told.items()}
 
 
 def _unsure(traced: Traced, context: Sequence[Symbol]) -> str | None:
