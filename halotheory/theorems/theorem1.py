@@ -101,8 +101,9 @@ def _condition(name: str, finding: Finding, verdict: Verdict, reading: str | Non
 
 
 def _told(verdict: Verdict) -> str:
-    strictly = "strictly" if verdict.strict else f"only with {', '.join(verdict.relaxations)}"
-    return f"halotheory check {verdict.loss}: {verdict.verdict}, {strictly}; holds for {verdict.holds_for}."
+    needed = f", only with {', '.join(verdict.relaxations)}" if verdict.relaxations else ""
+    strictly = ", strictly" if verdict.strict else needed
+    return f"halotheory check {verdict.loss}: {verdict.verdict}{strictly}; holds for {verdict.holds_for}."
 
 
 def dpo_reference_of_the_input_alone() -> Claim:

@@ -70,6 +70,7 @@ def test_a_loss_that_is_no_halo_has_a_refuted_condition() -> None:
     claims = {claim.name: claim for claim in theorem1.conditions(check("ipo"))}
     assert claims["ipo_non_decreasing"].status is REFUTED
     assert claims["ipo_non_decreasing"].witness is not None
+    assert theorem1._told(check("ipo")).startswith("halotheory check ipo: not_halo; holds for")
 
 
 def test_the_surrogate_is_the_built_in_loss() -> None:
