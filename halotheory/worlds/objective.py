@@ -1,7 +1,7 @@
 """The loss of tabular softmax policies, and its gradient by their logits."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
 from halotheory.worlds.batching import Settings, WorldLoss
 from halotheory.worlds.cells import Cells, added, taken
+from halotheory.worlds.feedback import Feedback
 from halotheory.worlds.reference_point import (
     NAMES,
     ReferencePoint,
@@ -19,6 +20,8 @@ from halotheory.worlds.reference_point import (
     mismatched_of_population,
 )
 from halotheory.worlds.world import World
+
+_CELLS_AT_ONCE = 2**16  # examples: half a megabyte for each of their tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,61 @@ class Objective:
         if self.reference_point == "shared_kl":
             return (self.world.prompt_probabilities * kl).sum(1, keepdim=True).expand(shape)
         return taken(kl, cells.prompts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some of the worlds, with all of their feedback.
+
+    Attributes:
+        worlds: which.
+        objective: theirs.
+        cells: every example that occurs in one of them.
+    """
+
+    worlds: slice
+    objective: Objective
+    cells: Cells
+
+    def value_and_gradient(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the population's loss, (W,), and its gradient by the logits, (W, X, Y)."""
+        return self.objective.value_and_gradient(logits, self.cells)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """An objective over all of the feedback, cut into parts: a world needs no other.
+
+    Attributes:
+        objective: of all worlds.
+        feedback: of all worlds.
+        parts: as many worlds at a time as a core's cache holds; all at once on another device.
+    """
+
+    objective: Objective
+    feedback: Feedback
+    parts: Sequence[Part]
+
+    @classmethod
+    def of(cls, objective: Objective, feedback: Feedback) -> "Population":
+        """Return the parts of an objective."""
+        world = objective.world
+        size = world.num_worlds
+        if world.device.type == "cpu":
+            size = max(1, _CELLS_AT_ONCE // feedback.weights[0].numel())
+        parts: list[Part] = []
+        for begin in range(0, world.num_worlds, size):
+            worlds = slice(begin, begin + size)
+            settings = {name: values[worlds] for name, values in objective.settings.items()}
+            own = replace(objective, world=world.chosen(worlds), settings=settings)
+            parts.append(Part(worlds=worlds, objective=own, cells=feedback.chosen(worlds).cells()))
+        return cls(objective=objective, feedback=feedback, parts=parts)
+
+    def losses_and_slopes(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss of each world, and its largest |d loss / d logit|, both (W,)."""
+        found = [part.value_and_gradient(logits[part.worlds]) for part in self.parts]
+        losses = torch.cat([value for value, _ in found])
+        return losses, torch.cat([gradient.abs().flatten(1).amax(1) for _, gradient in found])
 
 
 def check_fit(loss: Loss, cells_are_paired: bool, reference_point: ReferencePoint) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,13 +13,18 @@ from halotheory.errors import HaloTheoryError
 from halotheory.worlds.batching import Settings, minibatch_loss, population_loss, settings_of
 from halotheory.worlds.feedback import Feedback, Pairs
 from halotheory.worlds.measures import best_probability, expected_reward, kl_from_reference
-from halotheory.worlds.objective import Objective, check_fit
-from halotheory.worlds.optimizers import Optimizer
+from halotheory.worlds.native import native_descent
+from halotheory.worlds.objective import Objective, Population, check_fit
+from halotheory.worlds.optimizers import GradientDescent, Optimizer
 from halotheory.worlds.reference_point import ReferencePoint
 from halotheory.worlds.world import World, check_shape
 
-_CELLS_AT_ONCE = 2**16  # examples of the worlds that are trained together: half a megabyte, which a core's cache holds
+Engine = Literal["auto", "eager", "native"]
+
 _CHECK_EVERY = 20  # steps between looks at the gradient's size
+_NATIVE_STEPS = 200  # alike, for native code
+_LONG = 5.0  # seconds of eager training that are worth the compiler's one or two
+_SECONDS_PER_PART, _SECONDS_PER_CELL = 5e-4, 2e-8  # of an eager step, roughly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +38,8 @@ class Run:
         expected_rewards: of the mean rewards, reward units, (R, W).
         kls: E_x[KL(pi || pi_ref)], nats, (R, W).
         best_probabilities: of the outputs of the highest mean reward, (R, W).
-        largest_slopes: the largest |d loss / d logit| of the last step, (W,); of rest it is 0.
+        largest_slopes: the largest |d loss / d logit| at the end, (W,); at rest it is 0.
+        engine: "eager" or "native": what took the steps.
     """
 
     steps: Tensor
@@ -41,6 +49,7 @@ class Run:
     kls: Tensor
     best_probabilities: Tensor
     largest_slopes: Tensor
+    engine: str
 
     @property
     def final(self) -> Tensor:
@@ -65,6 +74,7 @@ def train(
     start: Tensor | None = None,
     record: Sequence[int] = (),
     tolerance: float = 0.0,
+    engine: Engine = "auto",
 ) -> Run:
     """Return policies trained by the exact gradient of the loss over all the feedback, each world by itself.
 
@@ -78,36 +88,27 @@ def train(
         reference_point: what the loss is told as `kl`.
         start: logits to begin from, nats, (W, X, Y); those of pi_ref by default.
         record: after how many steps to record; the start and the end always are.
-        tolerance: worlds rest, and training ends early, where no |d loss / d logit| exceeds this.
+        tolerance: worlds rest, and training may end early, where no |d loss / d logit| exceeds this.
+        engine: "eager" calls the loss in each step; "native" compiles its derivative once, for gradient descent with
+            a loss whose examples do not see each other, on a CPU in float64; "auto" takes the native one where it can
+            and the training is long. The two differ by rounding only.
 
     Raises:
-        HaloTheoryError: feedback of another kind, a bad setting, or a loss that has no value for a population.
+        HaloTheoryError: feedback of another kind, a bad setting, or a loss that has no value for a population; with
+            "native", what native code cannot do.
     """
     loss = load_loss(loss) if isinstance(loss, str) else loss
     begin, marks, values = _checked(world, loss, feedback, steps, settings, reference_point, start, record)
-    of_worlds = population_loss(loss)
-    pieces = []
-    for part in _parts(world, feedback):
-        cells = feedback.chosen(part).cells()
-        objective = Objective(
-            world=world.chosen(part),
-            loss=of_worlds,
-            settings={name: tensor[part] for name, tensor in values.items()},
-            reference_point=reference_point,
-        )
-        pieces.append(
-            _run(
-                begin[part],
-                optimizer,
-                marks,
-                lambda logits, objective=objective, cells=cells: objective.value_and_gradient(logits, cells),
-                tolerance,
-            )
-        )
-    logits, losses, slopes = (
-        torch.cat(each, dim=dim) for each, dim in zip(zip(*pieces, strict=True), (1, 1, 0), strict=True)
-    )
-    return _recorded(world, marks, logits, losses, slopes)
+    objective = Objective(world=world, loss=population_loss(loss), settings=values, reference_point=reference_point)
+    population = Population.of(objective, feedback)
+    descent = _native(population, optimizer, begin, marks[-1], engine)
+    if descent is not None:
+        return _recorded(world, marks, *_descended(population, descent, begin, marks, tolerance), "native")
+    pieces = [
+        _run(begin[part.worlds], optimizer, marks, part.value_and_gradient, tolerance) for part in population.parts
+    ]
+    rows, losses, slopes = zip(*pieces, strict=True)
+    return _recorded(world, marks, torch.cat(rows, dim=1), torch.cat(losses, dim=1), torch.cat(slopes), "eager")
 
 
 def train_by_sampling(
@@ -150,7 +151,7 @@ def train_by_sampling(
     def step(logits: Tensor) -> tuple[Tensor, Tensor]:
         return objective.value_and_gradient(logits, feedback.sampled(batch_size, generator=generator))
 
-    return _recorded(world, marks, *_run(begin, optimizer, marks, step, 0.0))
+    return _recorded(world, marks, *_run(begin, optimizer, marks, step, 0.0), "eager")
 
 
 def _run(
@@ -177,7 +178,55 @@ def _run(
     return torch.stack(rows), torch.stack(values), gradient.abs().flatten(1).amax(1)
 
 
-def _recorded(world: World, marks: Sequence[int], logits: Tensor, losses: Tensor, slopes: Tensor) -> Run:
+def _native(
+    population: Population, optimizer: Optimizer, begin: Tensor, steps: int, engine: Engine
+) -> Callable[[Tensor, int], Tensor] | None:
+    """Return native gradient descent where it is wanted and possible: (logits, steps) -> logits.
+
+    Its first step is held to the eager one.
+    """
+    cells = population.feedback.weights.numel()
+    seconds = steps * (_SECONDS_PER_PART * len(population.parts) + _SECONDS_PER_CELL * cells)
+    if engine == "eager" or (engine == "auto" and seconds < _LONG):
+        return None
+    try:
+        if not isinstance(optimizer, GradientDescent) or isinstance(optimizer.learning_rate, Tensor):
+            raise HaloTheoryError("native code knows gradient descent with one learning rate; use engine='eager'")
+        learning_rate = optimizer.learning_rate
+        native = native_descent(population.objective, population.feedback)
+        some = population.parts[0]
+        stepped = begin[some.worlds] - learning_rate * some.value_and_gradient(begin[some.worlds])[1]
+        if not torch.allclose(native.run(begin, learning_rate, 1)[some.worlds], stepped, rtol=1e-9, atol=1e-9):
+            raise population.objective.loss.loss.error("steps otherwise in native code; use engine='eager'")
+    except HaloTheoryError:
+        if engine == "native":
+            raise
+        return None
+    return lambda logits, count: native.run(logits, learning_rate, count)
+
+
+def _descended(
+    population: Population,
+    descent: Callable[[Tensor, int], Tensor],
+    logits: Tensor,
+    marks: Sequence[int],
+    tolerance: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the logits and losses at the marks, and the last gradient's size."""
+    losses, slopes = population.losses_and_slopes(logits)
+    rows, values = [logits], [losses]
+    for mark, following in pairwise(marks):
+        for begin in range(mark, following, _NATIVE_STEPS if tolerance else following - mark):
+            if tolerance and bool((population.losses_and_slopes(logits)[1] <= tolerance).all()):
+                break
+            logits = descent(logits, min(_NATIVE_STEPS if tolerance else following - mark, following - begin))
+        losses, slopes = population.losses_and_slopes(logits)
+        rows.append(logits)
+        values.append(losses)
+    return torch.stack(rows), torch.stack(values), slopes
+
+
+def _recorded(world: World, marks: Sequence[int], logits: Tensor, losses: Tensor, slopes: Tensor, engine: str) -> Run:
     measured = [
         torch.stack([measure(world, each) for each in logits])
         for measure in (expected_reward, kl_from_reference, best_probability)
@@ -190,6 +239,7 @@ def _recorded(world: World, marks: Sequence[int], logits: Tensor, losses: Tensor
         kls=measured[1],
         best_probabilities=measured[2],
         largest_slopes=slopes,
+        engine=engine,
     )
 
 
@@ -215,10 +265,3 @@ def _checked(
     begin = world.reference_logits if start is None else start
     check_shape("start", begin, shape)
     return begin, sorted({0, *record, steps}), settings_of(loss, settings, begin)
-
-
-def _parts(world: World, feedback: Feedback) -> list[slice]:
-    """Return slices of worlds; on a CPU as many at a time as its cache holds, for a world needs no other."""
-    per_world = feedback.weights[0].numel()
-    size = world.num_worlds if world.device.type != "cpu" else max(1, _CELLS_AT_ONCE // per_world)
-    return [slice(begin, begin + size) for begin in range(0, world.num_worlds, size)]
