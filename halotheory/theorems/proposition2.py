@@ -536,6 +536,7 @@ def largest_gains() -> Boundary:
         shares = [4 * bell(DEFAULT * each) for each in (most, least)]
         return {
             "q": str(mass),
+            "log10_q": str(log(mass, 10).evalf(6)),
             "t": _enclosed(low, high),
             "largest_z": _enclosed(least, most),
             f"share_at_beta_{DEFAULT}": _enclosed(*shares),
@@ -547,7 +548,7 @@ def largest_gains() -> Boundary:
         "the share is the least weight of a gain over the largest.",
         formula="logit(t) - 1/t = logit(q), largest_z = (1 - t)/t",
         points=[point(mass) for mass in masses],
-        axes=("q", "largest_z"),
+        axes=("log10_q", "largest_z"),
         asymptotes=("largest_z -> 0 as q -> 1",),
     )
 
