@@ -8,13 +8,16 @@ from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational, StrictGreaterThan, StrictLessThan
 
 from halotheory.deadline import Deadline, in_time
-from halotheory.findings import Finding, Status, VerdictWord, Witness
+from halotheory.findings import Finding, Status, VerdictWord, Witness, undecided
 from halotheory.proving.shape import Z, concave_in_gains, non_constant, non_decreasing
 from halotheory.reading.forms import ONE_TERM, Case, Form
 from halotheory.reading.matching import Match, match
+from halotheory.reading.reference import Spoiled
 from halotheory.reading.refute import simple_value
 
 _GENERAL_SECONDS = 1.5  # for all values of the hyperparameters at once, or of some
+_FAR = 10  # times the usual value of a context
+_MOST_UNUSUAL = 4
 _EXAMINERS = (non_decreasing, concave_in_gains, non_constant)
 
 
@@ -91,12 +94,12 @@ class Judge:
                 yield replace(self, form=replace(self.form, shapes=chosen, cases=(Case(where=where),)))
 
     def _fails_in_one_context(self, outcome: Outcome, fixed: Mapping[Symbol, Expr]) -> bool:
-        """Return whether there is one context in which every reading fails, as the witnesses suggest."""
+        """Return whether there is one context in which every reading fails: a witness's, or one far from the usual."""
         names = {str(symbol): symbol for symbol in self.form.context}
         found = [{names[name]: value for name, value in each.items() if name in names} for each in outcome.witnesses]
         if not any(found) or all(each == found[0] for each in found):
             return True
-        for point in found:
+        for point in [*found, *_unusual(list(names.values()))]:
             at = {symbol: simple_value(symbol) for symbol in names.values()} | point
             if any(relation.subs(at) == sympy.false for case in self.form.cases for relation in case.where):
                 continue
@@ -112,7 +115,7 @@ class Judge:
         chosen = {label: shape.subs(dict(fixed)) for label, shape in chosen.items()}
         free = {symbol: value for symbol, value in self.values.items() if symbol not in fixed}
         if self.form.spoiled is not None:
-            return _spoiled(self.form)
+            return _spoiled(self.form.spoiled, fixed)
         failed: list[tuple[Reading, list[Finding]]] = []
         for reading in _readings(chosen, free, self.deadline, either_output=self.form.either_output):
             findings = self._examined(reading, free, [])
@@ -198,6 +201,12 @@ def _readings(
         )
 
 
+def _unusual(context: Sequence[Symbol]) -> Iterator[dict[Symbol, Expr]]:
+    """Yield contexts in which one of the symbols is far from the others."""
+    for far in context[:_MOST_UNUSUAL]:
+        yield {symbol: simple_value(symbol) * (_FAR if symbol == far else 1) for symbol in context}
+
+
 def _signs_of_the_weight(judge: Judge, shapes: Mapping[str, Expr]) -> Sequence[Case]:
     """Return the cases of a factor whose sign depends on the context; none where there is no such factor."""
     if len(judge.form.cases) > 1:
@@ -229,13 +238,17 @@ def _together(cases: Sequence[tuple[Sequence[Relational], Outcome]], whole: Outc
     )
 
 
-def _spoiled(form: Form) -> Outcome:
+def _spoiled(spoiled: Spoiled, fixed: Mapping[Symbol, Expr]) -> Outcome:
+    """Return the refutation of a form that is spoiled, where it holds with these hyperparameters fixed; else open."""
+    if spoiled.witness is None or not spoiled.as_set <= set(fixed):
+        tried = "all values of the hyperparameters at once, and simple places"
+        return Outcome(word="undecided", findings=[undecided("single_value_function", spoiled.statement, tried)])
     finding = Finding(
         name="single_value_function",
         status=Status.REFUTED,
         method="evaluated exactly",
-        statement="the detached factor of v is not positive everywhere",
-        witness=form.spoiled,
+        statement=spoiled.statement,
+        witness=spoiled.witness,
     )
     return Outcome(word="not_halo", findings=[finding])
 
