@@ -223,8 +223,9 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="The picture: .svg, .png or .pdf.")],
     settings: Setting = None,
     reach: Annotated[
-        float, typer.Option(min=1e-6, callback=_finite, help="Half the width of the picture, in units of z.")
+        float, typer.Option(min=1e-6, max=1e6, callback=_finite, help="Half the width of the picture, in units of z.")
     ] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, callback=_finite, help="Seconds for each loss.")] = DEFAULT_TIMEOUT,
 ) -> int:
     """Draw the value functions that losses imply, beside the Kahneman-Tversky one.
 
@@ -234,10 +235,11 @@ def plot(
 
       halotheory plot dpo kto my_loss.py --set beta=1 --output values.svg
     """
-    from halotheory.reporting.plot import draw_value_functions
+    from halotheory.reporting.plot import draw_value_functions, picture_suffix
 
     _targets(output)
-    draw_value_functions(_checked(names, settings or []), output, reach=reach)
+    picture_suffix(output)
+    draw_value_functions(_checked(names, settings or [], timeout=timeout), output, reach=reach)
     print(output)
     return DONE
 
@@ -330,26 +332,25 @@ def _progress(loss: str) -> Callable[[str, float], None] | None:
     return lambda stage, seconds: print(f"\r{loss}: {stage}, {seconds:.0f} s\033[K\r", end="", file=sys.stderr)
 
 
-def _checked(names: list[str], words: list[str]) -> "list[Verdict]":
+def _checked(names: list[str], words: list[str], *, timeout: float) -> "list[Verdict]":
     """Return the verdicts on several losses, each with those of the settings that it has."""
     settings = parse_settings(words)
-    verdicts = [_lenient(name, settings) for name in names]
+    verdicts = [_lenient(name, settings, timeout=timeout) for name in names]
     unused = [name for name in settings if not any(name in verdict.hyperparameters for verdict in verdicts)]
     if unused:
         raise HaloTheoryError(f"--set {unused[0]}: none of these losses has such a hyperparameter")
     return verdicts
 
 
-def _lenient(loss: str, settings: Mapping[str, float]) -> "Verdict":
+def _lenient(loss: str, settings: Mapping[str, float], *, timeout: float) -> "Verdict":
     if is_file(loss):
-        return check_file_isolated(loss, settings=settings, lenient=True, progress=_progress(loss))
+        return check_file_isolated(loss, settings=settings, lenient=True, timeout=timeout, progress=_progress(loss))
     from halotheory.checking import check as check_loss
     from halotheory.contract import load_loss
 
     loaded = load_loss(loss)
-    return check_loss(
-        loaded, settings={name: value for name, value in settings.items() if name in loaded.hyperparameters}
-    )
+    known = {name: value for name, value in settings.items() if name in loaded.hyperparameters}
+    return check_loss(loaded, settings=known, timeout=timeout)
 
 
 def main() -> None:

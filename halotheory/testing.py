@@ -173,10 +173,10 @@ def assert_gradients_saturate(
     value = implied_value(verdict)
     found = saturation(value.v, value.settings)
     for tail in (found.gains, found.losses):
-        how = f"tends to {tail.limit}" if tail.limit else f"is undecided ({tail.method})"
+        fades = "the gradient does not fade" if tail.limit else "whether the gradient fades is undecided"
+        how = f"tends to {tail.limit}" if tail.limit else f"tends to what was not found ({tail.method})"
         assert tail.status is Status.PROVED, (
-            f"{verdict.loss}: the gradient does not fade: v'(z) {how} as z -> {tail.toward}, for {tail.holds_for}; "
-            f"v(z) = {value.v}"
+            f"{verdict.loss}: {fades}: v'(z) {how} as z -> {tail.toward}, for {tail.holds_for}; v(z) = {value.v}"
         )
 
 

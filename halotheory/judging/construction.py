@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import sympy
-from sympy import Expr
+from sympy import Expr, Piecewise
 
 from halotheory.deadline import Deadline, in_time
 from halotheory.findings import Construction
@@ -43,7 +43,20 @@ def construction_of(decision: Decision) -> Construction:
 def _tidied(v: Expr) -> Expr:
     """Return the value function with its conditions flattened, if that is quick; else as it is."""
     deadline = Deadline(_TIDY_SECONDS)
-    return in_time(deadline, lambda: tidy(v, Z, deadline), v)
+    return _shortened(in_time(deadline, lambda: tidy(v, Z, deadline), v))
+
+
+def _shortened(v: Expr) -> Expr:
+    """Return the value function with numbers multiplied into its branches, and min(z, c) called so."""
+    number, choice = v.as_coeff_Mul()
+    if not isinstance(choice, Piecewise):
+        return v
+    branches = [(_shortened(number * branch), condition) for branch, condition in choice.args]
+    if len(branches) == 2:
+        (below, condition), (above, _) = branches
+        if below == Z and isinstance(condition, sympy.LessThan) and condition.lhs == Z:
+            return sympy.Min(Z, above) if sympy.cancel(condition.rhs - above) == 0 else Piecewise(*branches)
+    return Piecewise(*branches)
 
 
 def _sign(reading: Reading, label: str) -> str:

@@ -156,10 +156,19 @@ def _ratio_findings(form: Form, traced: Traced) -> tuple[Finding, Finding]:
     point = Finding(
         name="reference_point",
         status=Status.PROVED,
-        method="the loss does not change when the rewards of all outputs are raised alike",
+        method=_why_compared(form.relaxations),
         statement=f"the loss is a function of z = r - E_Q[r] with r = {form.reward}; {form.point}",
     )
     return _ratio_finding(traced, form.relaxations, form.context), point
+
+
+def _why_compared(relaxations: Sequence[str]) -> str:
+    alike = "the loss does not change when the rewards of all outputs are raised alike"
+    if "implied_policy" in relaxations:
+        return "assumed, not derived: implied_policy lets exp(log_ratio)*advantage be a reward minus its expectation"
+    if "estimated_reference_point" in relaxations:
+        return f"where no bound of the estimate holds, {alike}; where one does, it is the same function of r minus it"
+    return alike
 
 
 def _ratio_finding(traced: Traced, relaxations: Sequence[str], context: Sequence[Symbol] = ()) -> Finding:

@@ -1,7 +1,8 @@
 """A piecewise function of z taken apart: smooth pieces between seams, and what happens at the seams."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import sympy
 from sympy import Expr, Piecewise, Symbol
@@ -105,12 +106,28 @@ def tidy(function: Expr, z: Symbol, deadline: Deadline) -> Expr:
         pieces, seams = take_apart(function, z, deadline)
     except NotTakenApartError:
         return function
+    pieces, seams = _merged(pieces, seams)
     if len(pieces) != 2 or len(seams) != 1 or pieces[0].expression == pieces[1].expression:
         return function
     below, above = (sympy.factor(sympy.cancel(piece.expression)) for piece in pieces)
     at_left = sympy.simplify(seams[0].middle - seams[0].left) == 0
     condition = z <= seams[0].at if at_left else z < seams[0].at
     return Piecewise((below, condition), (above, True))
+
+
+def _merged(pieces: Sequence[Piece], seams: Sequence[Seam]) -> tuple[list[Piece], list[Seam]]:
+    """Return pieces and seams without the seams at which one expression goes on, where they lie in one row."""
+    row = [(left.high, right.low) for left, right in pairwise(pieces)]
+    if row != [(seam.at, seam.at) for seam in seams]:
+        return list(pieces), list(seams)
+    kept, between = [pieces[0]], []
+    for seam, piece in zip(seams, pieces[1:], strict=True):
+        if all(sympy.cancel(kept[-1].expression - other) == 0 for other in (seam.middle, piece.expression)):
+            kept[-1] = replace(kept[-1], high=piece.high)
+        else:
+            kept.append(piece)
+            between.append(seam)
+    return kept, between
 
 
 def _parts(

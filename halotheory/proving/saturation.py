@@ -1,7 +1,7 @@
 """Does the gradient of an example fade as its implied reward leaves the reference point? The paper's Proposition 2."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy
 from sympy import Expr, Symbol
@@ -70,7 +70,21 @@ def saturation(v: Expr, settings: Mapping[Symbol, Expr] | None = None) -> Satura
     """
     values = dict(settings or {})
     v = v.replace(sympy.tanh, lambda x: 1 - 2 / (sympy.exp(2 * x) + 1))
-    return Saturation(gains=_tail(v, values, "+oo"), losses=_tail(v.subs(Z, -Z), values, "-oo"))
+    unsigned = sorted((s for s in v.free_symbols - {Z, *values} if s.is_positive is None), key=str)
+    if not unsigned:
+        return Saturation(gains=_tail(v, values, "+oo"), losses=_tail(v.subs(Z, -Z), values, "-oo"))
+    size = Symbol(unsigned[0].name, positive=True)
+    up, down = (saturation(v.subs(unsigned[0], sign * size), values) for sign in (1, -1))
+    return Saturation(gains=_for_both(size, up.gains, down.gains), losses=_for_both(size, up.losses, down.losses))
+
+
+def _for_both(symbol: Symbol, up: Tail, down: Tail) -> Tail:
+    """Return what holds for both signs of a symbol that v depends on, such as an advantage."""
+    same = up.limit == down.limit and up.limit is not None and up.holds_for == down.holds_for
+    if same and str(symbol) not in str(up.limit):
+        return replace(up, method=f"{up.method}, for both signs of {symbol}")
+    told = [f"for {symbol} {sign} 0: {tail.limit or tail.method}" for sign, tail in ((">", up), ("<", down))]
+    return replace(up, status=Status.UNDECIDED, limit=None, method="; ".join(told))
 
 
 def far_slope(v: Expr) -> Expr | None:

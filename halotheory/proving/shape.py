@@ -19,6 +19,7 @@ Z = Symbol("z", real=True)
 
 
 _SECONDS = 2.0
+_INEQUALITIES = (sympy.StrictGreaterThan, sympy.StrictLessThan, sympy.GreaterThan, sympy.LessThan)
 _PRECISIONS = (256, 4096)  # bits
 _SPAN = Rational(10)  # of the line that is looked at where a piece has no end
 
@@ -274,7 +275,10 @@ def non_constant(
             statement="v is constant",
             witness={"v": str(v)},
         )
-    slope = None if v.has(sympy.Piecewise) else _sloping(v, deadline, where)
+    if not v.has(sympy.Piecewise):
+        slope = _sloping(v, deadline, where)
+    else:  # in a context, two values that differ for all hyperparameters are harder to find than a slope
+        slope = _sloping_piece(v, deadline, where) if v.free_symbols - {Z, *settings} else None
     if slope is not None:
         return Finding(
             name="non_constant",
@@ -313,6 +317,40 @@ def _sloping(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> Expr |
         if decide(squared, fixed, deadline.at_most(_SECONDS), strictly=True).status is Status.PROVED:
             return place
     return None
+
+
+def _sloping_piece(v: Expr, deadline: Deadline, where: Sequence[Relational]) -> Expr | None:
+    """Return a place inside of one of the pieces of v at which the slope is proved to differ from 0."""
+    try:
+        pieces, _ = take_apart(v, Z, deadline, under=where)
+    except NotTakenApartError:
+        return None
+    fixed = [relation for relation in where if not relation.has(Z)]
+    for piece in pieces:
+        slope = sympy.diff(piece.expression, Z)
+        if slope == 0:
+            continue
+        there = [relation for relation in (*where, *piece.where) if relation.has(Z)]
+        there += [] if piece.low is None else [piece.low < Z]
+        there += [] if piece.high is None else [piece.high > Z]
+        for place in _inside(piece, v):
+            needs = [relation.gts - relation.lts for relation in there if isinstance(relation, _INEQUALITIES)]
+            least = [need.subs(Z, place) for need in needs] + [slope.subs(Z, place) ** 2]
+            if len(needs) == len(there) and all(_positive(each, fixed, deadline) for each in least):
+                return place
+    return None
+
+
+def _inside(piece: Piece, v: Expr) -> list[Expr]:
+    """Return places that may lie in the piece: simple ones, the symbols', and those near its ends."""
+    ends = [end for end in (piece.low, piece.high) if end is not None]
+    symbols = sorted(v.free_symbols - {Z}, key=str)
+    return [sympy.S.One, -sympy.S.One, *symbols, *(-symbol for symbol in symbols), *(end / 2 for end in ends)]
+
+
+def _positive(expression: Expr, where: Sequence[Relational], deadline: Deadline) -> bool:
+    expression = sympy.cancel(expression)
+    return decide(expression, where, deadline.at_most(_SECONDS), strictly=True).status is Status.PROVED
 
 
 def equal_up_to_constant(one: Expr, other: Expr, deadline: Deadline, *, where: Sequence[Relational] = ()) -> bool:

@@ -6,7 +6,9 @@ import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.deadline import Deadline, in_time
 from halotheory.proving.enclose import sign
+from halotheory.proving.pieces import tidy
 from halotheory.proving.shape import Z
 from halotheory.reading.direction import conditions_of, tidied
 from halotheory.reading.estimated import same
@@ -17,7 +19,11 @@ from halotheory.tracing.trace import Traced, token_symbol
 LOG_RATIO = Symbol("log_ratio", real=True)
 """log pi - log pi_ref of one token."""
 
+ADVANTAGE = Symbol("advantage", real=True)
+"""The advantage of the token."""
+
 _SIZE = Symbol("advantage_size", positive=True)
+_TIDY_SECONDS = 1.0
 
 
 def token_terms(traced: Traced) -> list[Expr] | None:
@@ -55,10 +61,11 @@ def token_forms(traced: Traced) -> Iterator[Form]:
     known: set[Expr] = {LOG_RATIO, advantage, *traced.hyperparameters.values()}
     if term.free_symbols - known:
         return
-    constant, shape = tidied(_in_z(term, advantage)).as_independent(Z, as_Add=True)
-    if any(shape.subs({**side, Z: 0}).has(sympy.zoo, sympy.oo, sympy.nan) for side in _sides(advantage)):
+    constant, shape = tidied(_in_z(term.xreplace({advantage: ADVANTAGE}))).as_independent(Z, as_Add=True)
+    up, down = {ADVANTAGE: _SIZE}, {ADVANTAGE: -_SIZE}
+    if any(shape.subs({**side, Z: 0}).has(sympy.zoo, sympy.oo, sympy.nan) for side in (up, down)):
         return  # no v on the whole line goes on from a limit that is not finite
-    up, down = _sides(advantage)
+    shape = _by_sign(shape)
     for side in (1, -1):
         yield Form(
             shapes={ONE_TERM: shape},
@@ -71,14 +78,23 @@ def token_forms(traced: Traced) -> Iterator[Form]:
                 Case(context=up, where=(sympy.StrictGreaterThan(Z, 0),)),
                 Case(context=down, where=(sympy.StrictLessThan(Z, 0),), side=side),
             ),
-            context=(advantage,),
+            context=(ADVANTAGE,),
             notes=["for negative advantages the sign a is the other one"] * (side < 0),
             unsure="a detached factor of a token-level loss is not analysed" if traced.detaches else None,
         )
 
 
-def _sides(advantage: Symbol) -> tuple[dict[Symbol, Expr], dict[Symbol, Expr]]:
-    return {advantage: _SIZE}, {advantage: -_SIZE}
+def _by_sign(shape: Expr) -> Expr:
+    """Return the same function of z, flattened for A > 0 and for A < 0 where that is quick."""
+    deadline = Deadline(_TIDY_SECONDS)
+    up, down = (
+        in_time(deadline, lambda size=size: tidy(shape.subs(ADVANTAGE, size), Z, deadline), None)
+        for size in (_SIZE, -_SIZE)
+    )
+    if up is None or down is None:
+        return shape
+    up, down = up.subs(_SIZE, ADVANTAGE), down.subs(_SIZE, -ADVANTAGE)
+    return up if up == down else Piecewise((up, ADVANTAGE > 0), (down, True))
 
 
 def excluded(traced: Traced) -> bool:
@@ -133,10 +149,10 @@ def _symbols(t: int) -> set[Symbol]:
     return {*(token_symbol(name, t) for name in names), Symbol(f"log_ratio_{t}", real=True)}
 
 
-def _in_z(term: Expr, advantage: Symbol) -> Expr:
+def _in_z(term: Expr) -> Expr:
     """Return the term with the ratio written as z / A, which is positive; log(z/A) <= c becomes z/A <= exp(c)."""
-    plain = {condition: _without_logarithm(condition, Z / advantage) for condition in conditions_of(term)}
-    return _exponentials_inside(term.xreplace(plain)).subs(LOG_RATIO, sympy.log(Z / advantage))
+    plain = {condition: _without_logarithm(condition, Z / ADVANTAGE) for condition in conditions_of(term)}
+    return _exponentials_inside(term.xreplace(plain)).subs(LOG_RATIO, sympy.log(Z / ADVANTAGE))
 
 
 def _exponentials_inside(term: Expr) -> Expr:

@@ -86,7 +86,8 @@ def panels(verdict: Verdict, observed: Observed | None = None) -> list[Panel]:
         return [*_counterexamples(verdict), *([_observed(observed)] if observed else [])]
     try:
         value = implied_value(verdict)
-        v = value.as_set.subs({symbol: 1 for symbol in value.v.free_symbols if "detached" in str(symbol)})
+        others = sorted(value.as_set.free_symbols - {Z}, key=str)
+        v = value.as_set.subs(dict.fromkeys(others, 1))
         slope = sympy.diff(v, Z)
         reach = _reach(slope)
         z = np.linspace(-reach, reach, _STEPS)
@@ -94,11 +95,12 @@ def panels(verdict: Verdict, observed: Observed | None = None) -> list[Panel]:
     except HaloTheoryError:
         return []
     x_label = "z, the implied reward minus the reference point"
+    example = f" at {', '.join(map(str, others))} = 1" if others else ""
     human = kahneman_tversky(z)
     scale = np.nanmax(np.abs(heights[np.isfinite(heights)])) / np.max(np.abs(human))
     return [
         Panel(
-            title="Value",
+            title=f"Value{example}",
             x_label=x_label,
             y_label="v(z) - v(0)",
             curves=[
@@ -109,7 +111,7 @@ def panels(verdict: Verdict, observed: Observed | None = None) -> list[Panel]:
             "beside the Kahneman-Tversky value function scaled to the same size.",
         ),
         Panel(
-            title="Slope",
+            title=f"Slope{example}",
             x_label=x_label,
             y_label="v'(z)",
             curves=[Curve(name="v'(z)", x=z, y=_clipped(slopes))],
@@ -117,7 +119,7 @@ def panels(verdict: Verdict, observed: Observed | None = None) -> list[Panel]:
             f"and {slopes[-1]:.3g} at z = {reach:g}.",
         ),
         Panel(
-            title="Gradient weight of an example",
+            title=f"Gradient weight of an example{example}",
             x_label=x_label,
             y_label="|dL / d log π(y|x)|",
             curves=_weights(verdict, slope, z),

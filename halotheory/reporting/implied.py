@@ -42,7 +42,7 @@ def implied_value(verdict: Verdict) -> ImpliedValue:
         HaloTheoryError: there is none, or it cannot be read.
     """
     if verdict.construction is None:
-        raise HaloTheoryError(f"{verdict.loss} has no value function to draw: its verdict is {verdict.verdict}")
+        raise HaloTheoryError(f"{verdict.loss}: no value function to draw: its verdict is {verdict.verdict}")
     positive = {"detached"} if "detached_weight" in verdict.relaxations else set()
     return read_value(verdict.construction.value_function, verdict.hyperparameters, positive)
 

@@ -38,6 +38,18 @@ def kahneman_tversky(z: np.ndarray) -> np.ndarray:
     return np.where(z >= 0, size, -_LAMBDA * size)
 
 
+def picture_suffix(path: Path) -> str:
+    """Return the suffix that names a picture's format: .svg, .png or .pdf.
+
+    Raises:
+        HaloTheoryError: it names another one.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in {".svg", ".png", ".pdf"}:
+        raise HaloTheoryError(f"{path}: a picture is written as .svg, .png or .pdf, not '{path.suffix}'")
+    return suffix
+
+
 def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: float = 5.0) -> None:
     """Write a picture of the value functions of some HALOs beside the Kahneman-Tversky one.
 
@@ -56,9 +68,7 @@ def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: floa
     mpl.use("Agg")
     from matplotlib.figure import Figure
 
-    suffix = path.suffix.lower()
-    if suffix not in {".svg", ".png", ".pdf"}:
-        raise HaloTheoryError(f"{path}: a picture is written as .svg, .png or .pdf, not '{path.suffix}'")
+    suffix = picture_suffix(path)
     z = np.linspace(-reach, reach, 1001)
     curves = [(f"{verdict.loss}{_settings(verdict)}", _values(verdict, z)) for verdict in verdicts]
     with mpl.rc_context({"svg.hashsalt": "halotheory", "svg.fonttype": "path", "font.size": 10}):
@@ -82,8 +92,12 @@ def draw_value_functions(verdicts: Sequence[Verdict], path: Path, *, reach: floa
 
 
 def _values(verdict: Verdict, z: np.ndarray) -> np.ndarray:
-    v = implied_value(verdict).as_set
-    return numbers(v, z) - numbers(v, np.zeros(()))
+    try:
+        v = implied_value(verdict).as_set
+        return numbers(v, z) - numbers(v, np.zeros(()))
+    except HaloTheoryError as error:
+        text = str(error).removeprefix(f"{verdict.loss}: ")
+        raise HaloTheoryError(f"{verdict.loss}: {text}; leave it out") from error
 
 
 def _settings(verdict: Verdict) -> str:

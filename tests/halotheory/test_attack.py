@@ -218,7 +218,7 @@ def _attack(target: Target) -> None:
 def _rises_and_bends_down(target: Target, z1: Number, z2: Number, context: Mapping[str, Number]) -> None:
     gains = losses = True
     if target.half_lines:
-        gains = context["advantages_t0"] > 0
+        gains = context["advantage"] > 0
         losses = not gains
         z1, z2 = sorted((abs(z1), abs(z2)) if gains else (-abs(z1), -abs(z2)))
 

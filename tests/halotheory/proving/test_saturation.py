@@ -50,6 +50,18 @@ def test_a_limit_holds_for_every_hyperparameter_where_it_can_be_shown() -> None:
     assert saturation(power.v, power.settings).gains.holds_for == "alpha = 22/25"
 
 
+@pytest.mark.parametrize(
+    ("v", "shown"),
+    [
+        ("min(z, 1.2*advantage)", "-> 0 as z -> +oo, -> 1 as z -> -oo"),
+        ("where(advantage > 0, z, min(z, advantage))", "-> ? as z -> +oo, -> 1 as z -> -oo"),
+        ("z*advantage", "-> ? as z -> +oo, -> ? as z -> -oo"),
+    ],
+)
+def test_what_the_sign_of_a_context_does_not_change_is_decided(v: str, shown: str) -> None:
+    assert str(saturation(read_value(v, {}).v)) == shown
+
+
 def test_what_has_no_leading_term_stays_undecided() -> None:
     found = saturation(sympy.sin(Z))
     assert found.status is Status.UNDECIDED

@@ -93,6 +93,15 @@ def test_a_condition_that_fails_for_some_hyperparameters_only_is_not_decided_for
     assert non_decreasing(v.subs(beta, 3), {}, Deadline(20)).status is R
 
 
+def test_clipped_at_a_symbol_varies_for_every_value_of_it() -> None:
+    size = sympy.Symbol("size", positive=True)
+    clipped = Piecewise((Z, size * (1 + beta) >= Z), (size * (1 + beta), True))
+    found = non_constant(clipped, SETTINGS, Deadline(20), where=[Z > 0])
+    assert (found.status, found.statement) == (P, "v is not constant: v'(size) is not 0")
+    flat = Piecewise((0, size * (1 + beta) >= Z), (1, True))
+    assert non_constant(flat, SETTINGS, Deadline(20), where=[Z > 0]).statement != found.statement
+
+
 def test_witnesses_are_simple_numbers() -> None:
     found = non_decreasing(-((Z - 5) ** 2), {}, Deadline(20))
     assert found.witness == {"z1": "5", "z2": "10", "v(z1)": "0", "v(z2)": "-25"} or all(
@@ -113,6 +122,11 @@ def test_tidy_is_the_same_function() -> None:
     assert flat.count(Piecewise) == 1
     for point in (-7, -1, 0, Rational(1, 3), 12):
         assert flat.subs(Z, point) == clumsy.subs(Z, point)
+
+
+def test_tidy_forgets_seams_at_which_one_expression_goes_on() -> None:
+    clumsy = Piecewise((Z, Z <= 1), (Piecewise((Z, Z <= 2), (2, True)), True))
+    assert tidy(clumsy, Z, Deadline(20)) == Piecewise((Z, Z <= 2), (2, True))
 
 
 def test_equality_up_to_a_constant() -> None:

@@ -5,13 +5,13 @@ import sympy
 import torch
 
 from halotheory import losses
+from halotheory.checking import check
 from halotheory.contract import loss_of
 from halotheory.proving.shape import Z
 from halotheory.reading.forms import ONE_TERM
+from halotheory.reading.token_level import ADVANTAGE as A
 from halotheory.reading.token_level import LOG_RATIO, excluded, sequence_examples, token_forms, token_terms
 from halotheory.tracing.trace import token_symbol, trace
-
-A = token_symbol("advantages", 0)
 
 
 def reinforce(policy_token_logps, reference_token_logps, advantages, mask):
@@ -63,6 +63,17 @@ def test_ppo_clip_is_the_shape_at_z_equal_to_ratio_times_advantage(advantage: fl
     assert float(losses.ppo_clip(policy, -9 * one, advantage * one, one.bool())) == pytest.approx(rebuilt)
 
 
+def test_ppo_clip_is_written_as_two_minima_and_holds_for_every_epsilon() -> None:
+    found = check("ppo_clip")
+    assert found.construction is not None
+    assert found.construction.value_function == (
+        "Piecewise((Min(z, advantage*(epsilon + 1)), advantage > 0), (Min(z, -advantage*(epsilon - 1)), True))"
+    )
+    assert found.holds_for == "every 0 < epsilon < 1"
+    point = next(finding for finding in found.conditions if finding.name == "reference_point")
+    assert point.method.startswith("assumed, not derived: implied_policy")  # log-ratios raised alike change the loss
+
+
 def test_a_loss_that_moves_without_an_advantage_is_excluded() -> None:
     for loss in (with_penalty, imitation):
         traced = trace(loss_of(loss))
@@ -80,4 +91,4 @@ def test_tokens_that_meet_in_one_term_have_no_form() -> None:
 
 def test_a_token_is_read_as_a_single_output() -> None:
     (example,) = sequence_examples(trace(loss_of(reinforce)))
-    assert example.term.free_symbols == {LOG_RATIO, A}
+    assert example.term.free_symbols == {LOG_RATIO, token_symbol("advantages", 0)}

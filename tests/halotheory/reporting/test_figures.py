@@ -43,6 +43,13 @@ def test_both_outputs_of_a_pair_weigh_beta_times_the_slope() -> None:
     assert weights[0] == pytest.approx(0.5, rel=0.01)
 
 
+def test_a_value_function_with_a_context_is_drawn_for_one_that_is_named() -> None:
+    value, slope, _ = panels(check("ppo_clip"))
+    assert value.title == "Value at advantage = 1"
+    z = slope.curves[0].x
+    assert np.allclose(slope.curves[0].y, z <= 1.2)
+
+
 def test_a_counterexample_is_drawn_where_its_numbers_say() -> None:
     verdict = check("ipo")
     refuted = next(finding for finding in verdict.conditions if finding.status is Status.REFUTED)
