@@ -1,12 +1,13 @@
 """Boundaries are read as numbers and drawn along the axes that they name."""
 
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from halotheory.reporting.boundaries import columns, number, panel
-from halotheory.reporting.drawing import svg, tikz
+from halotheory.reporting.drawing import picture, svg, tikz
 from tests.halotheory.reporting.statements import CURVE, TABLE
 
 
@@ -69,3 +70,24 @@ def test_both_drawings_place_equal_ratios_at_equal_distances() -> None:
     assert middle - left == pytest.approx(right - middle, abs=0.11)
     assert ">1e\N{MINUS SIGN}04<" in svg(drawn) or ">0.0001<" in svg(drawn)
     assert r"\draw[very thick]" in tikz(drawn, str)
+
+
+def test_a_picture_is_a_file_of_its_own_with_a_dot_at_each_point() -> None:
+    drawn = panel(CURVE)
+    assert drawn is not None
+    root = ElementTree.fromstring(picture(drawn))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    tags = [element.tag.rpartition("}")[2] for element in root.iter()]
+    assert tags.count("circle") == 3
+    assert "style" in tags
+    assert "url(" not in picture(drawn)
+
+
+def test_a_long_title_is_broken_and_moves_what_lies_below() -> None:
+    drawn = panel(CURVE)
+    assert drawn is not None
+    long = replace(drawn, title="The indicator of y_a has the smallest loss value up to this beta, and not beyond")
+    assert svg(drawn).count('class="title"') == 1
+    assert svg(long).count('class="title"') == 3
+    heights = [float(svg(each).partition('viewBox="')[2].split()[3].rstrip('"')) for each in (drawn, long)]
+    assert heights[1] == heights[0] + 32
