@@ -14,7 +14,7 @@ from halotheory.reporting.typeset import GREEK
 from halotheory.theorems.claims import Boundary, Formula, Statement
 
 _RELATION = re.compile(r" (<=|>=|=|<|>) ")
-_WORDS = re.compile(r"(?!pi_)[A-Za-z]{3,}(?:_\w+)?")
+_WORDS = re.compile(r"(?!pi_)[A-Za-z]{3,}(?:_\w+)?(?:/\d+)?")
 _WIDEST = 90  # characters of a row that fits on a line of the article
 
 Setter = Callable[[str, str, str], str | None]

@@ -25,9 +25,10 @@ GREEK = {
 _SCRIPTED = re.compile(
     r"\b([A-Za-zα-ω])_(?:\{([^{}]*)\}|(\w+))|(?:\^|\*\*)(?:\(([^()]*)\)|(\w+|\*))"
 )  # longer names than a letter are words
+_GREEK_WORDS = ("alpha", "beta", "delta", "lambda", "pi", "rho", "sigma", "theta")
+_LETTERS = {"pi": "π", **GREEK}
 _CHARACTERS = (
-    *((rf"\b{name}(?=\b|_)", GREEK[name]) for name in ("alpha", "beta", "delta", "lambda", "rho", "sigma", "theta")),
-    (r"\bpi(?=\b|_)", "π"),
+    *((rf"\b{name}(?=\b|_(?:\w\w?|ref|star)\b)", _LETTERS[name]) for name in _GREEK_WORDS),  # not that of beta_dpo
     (r"\boo\b", "∞"),
     (r"\+-", "±"),
     (r"->", "→"),
@@ -36,8 +37,6 @@ _CHARACTERS = (
     (r" - ", " − "),
     (r"(?<![\w)\-.])-(?=[\w(∞])", "−"),
 )
-
-_LETTERS = {"pi": "π", **GREEK}
 
 
 def prose(

@@ -29,7 +29,7 @@ def test_prose_is_quoted_for_latex(text: str, quoted: str) -> None:
         ("pi_ref(y_a) < 1 - p", "π<sub>ref</sub>(y<sub>a</sub>) &lt; 1 − p"),
         ("class_weights", "class_weights"),
         ("E_{pi_ref}[q] > E_pi[q]", "E<sub>π<sub>ref</sub></sub>[q] &gt; E<sub>π</sub>[q]"),
-        ("alphabet", "alphabet"),
+        ("alphabet, beta_dpo, lambda_D", "alphabet, beta_dpo, λ<sub>D</sub>"),
         ("<b>", "&lt;b&gt;"),
         ("p^(1/beta) (-x)^2 --no-steps", "p<sup>1/β</sup> (−x)<sup>2</sup> --no-steps"),
     ],
