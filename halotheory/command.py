@@ -1,15 +1,24 @@
 """How a command ends: results on standard output, one-line errors on standard error, the exit status."""
 
+import _thread
+import contextlib
 import errno
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import TextIO, cast
 
 import typer
 
+from halotheory.deadline import finalizing
+
 DONE, ANSWER_IS_NO, BAD_INPUT, UNDECIDED, INTERRUPTED, PIPE_CLOSED = 0, 1, 2, 3, 130, 141
+
+_AGAIN = 0.05  # seconds until an interruption that Python would have swallowed is tried again
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -49,7 +58,8 @@ def run(app: typer.Typer, input_error: type[Exception], arguments: Sequence[str]
 def _status(app: typer.Typer, input_error: type[Exception], words: list[str], *, debug: bool) -> int:
     bare = not words and len(app.registered_commands) > 1  # a program of one command needs no words
     try:
-        status = app(args=["--help"] if bare else words, standalone_mode=False)
+        with _interruptible():
+            status = app(args=["--help"] if bare else words, standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     except typer.Exit as stop:
@@ -61,6 +71,39 @@ def _status(app: typer.Typer, input_error: type[Exception], words: list[str], *,
     if status == INTERRUPTED:  # typer may also return it
         return _fail("interrupted", INTERRUPTED)
     return BAD_INPUT if bare else int(status or DONE)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C wait in the body while an object is being finalized, where Python would swallow it."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    waiting: list[threading.Timer] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not finalizing(frame):
+            raise KeyboardInterrupt
+        waiting.append(threading.Timer(_AGAIN, _interrupt_main))
+        waiting[-1].daemon = True
+        waiting[-1].start()
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for timer in waiting:
+            timer.cancel()
+
+
+def _interrupt_main() -> None:
+    if hasattr(signal, "pthread_kill"):  # unlike the other, it wakes a thread that sleeps
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
 
 
 def _opened(stream: TextIO | None) -> TextIO:

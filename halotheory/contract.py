@@ -6,9 +6,11 @@ import difflib
 import importlib.util
 import inspect
 import math
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, NoReturn, get_type_hints
@@ -87,6 +89,9 @@ class Loss:
         Raises:
             HaloTheoryError: the loss raised, or returned something else than one value per example.
         """
+        missing = [name for name in self.arguments if name not in tensors]
+        if missing:
+            raise self.error(f"needs {_listed(missing)}; given: {_listed(tensors) or 'nothing'}")
         named = {name: tensors[name] for name in self.arguments}
         batch = next(tensor for name, tensor in named.items() if name.startswith("policy_")).shape[0]
         try:
@@ -128,29 +133,40 @@ class Loss:
         """Return this loss with some hyperparameters changed.
 
         Raises:
-            HaloTheoryError: a name that the loss does not have, a value that is not finite, or outside of its domain.
+            HaloTheoryError: a name that the loss does not have, a value that is no finite number, beyond float32, or
+                outside of its domain.
         """
+        if not isinstance(settings, Mapping):
+            raise self.error(f"got {settings!r} for settings; give a dictionary such as {{'beta': 0.5}}")
         for name, value in settings.items():
             if name not in self.hyperparameters:
                 known = ", ".join(self.hyperparameters) or "none"
                 raise self.error(
                     f"has no hyperparameter '{name}'{_did_you_mean(name, self.hyperparameters)}; it has: {known}"
                 )
-            if not torch.isfinite(torch.tensor(value)):
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise self.error(f"hyperparameter {name}={value!r} is no number; give it a float")
+            if not math.isfinite(value):
                 raise self.error(f"hyperparameter {name}={value} is not finite")
+            if not _fits(float(value)):
+                raise self.error(f"hyperparameter {name}={value:g} is beyond float32, in which losses are trained")
         values = {name: float(settings.get(name, default)) for name, default in self.hyperparameters.items()}
         return replace(self, hyperparameters=values)
 
     def raised(self, error: BaseException) -> HaloTheoryError:
         """Return an error that tells what the loss raised, and on which of its lines."""
-        return self.error(f"raised {_described(error)}", line=_line_in(error, self.source))
+        return self.error(f"raised {_described(error)}{_remedy(error)}", line=self.line_of(error))
+
+    def line_of(self, error: BaseException) -> int | None:
+        """Return the innermost line of the loss's file that the error's traceback shows."""
+        return _line_in(error, self.source)
 
     def error(self, message: str, *, line: int | None = None) -> HaloTheoryError:
         """Return an error that names this loss, its file and line."""
         return HaloTheoryError(f"{self.path}:{line or self.line}: {self.function.__name__}() {message}")
 
 
-def load_loss(spec: str, settings: Mapping[str, float] | None = None) -> Loss:
+def load_loss(spec: str | os.PathLike[str], settings: Mapping[str, float] | None = None) -> Loss:
     """Return the loss that `spec` names.
 
     Args:
@@ -162,9 +178,9 @@ def load_loss(spec: str, settings: Mapping[str, float] | None = None) -> Loss:
         HaloTheoryError: no such loss; a file that cannot be imported; a function that breaks the contract.
     """
     if spec in halotheory.losses.__all__:
-        loss = loss_of(getattr(halotheory.losses, spec), name=spec)
+        loss = loss_of(getattr(halotheory.losses, str(spec)), name=str(spec))
     else:
-        path, function_name = _split(spec)
+        path, function_name = _split(os.fspath(spec))
         function = _choose(_public_names(path), function_name, path)
         loss = loss_of(function, name=f"{path.name}:{function.__name__}")
     return loss.with_settings(settings or {})
@@ -174,8 +190,9 @@ def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss
     """Return the checked loss of a Python function.
 
     Raises:
-        HaloTheoryError: an argument or a default that the contract does not allow.
+        HaloTheoryError: no function, or an argument or a default that the contract does not allow.
     """
+    function = _plain(function, "the loss")
     path, line, argument_lines = _source(function)
 
     def fail(message: str, argument: str) -> NoReturn:
@@ -185,7 +202,8 @@ def loss_of(function: Callable[..., Tensor], *, name: str | None = None) -> Loss
     hyperparameters: dict[str, float] = {}
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
-            fail(f"'*{parameter.name}' hides what the loss needs; name every argument", parameter.name)
+            stars = "**" if parameter.kind is parameter.VAR_KEYWORD else "*"
+            fail(f"'{stars}{parameter.name}' hides what the loss needs; name every argument", parameter.name)
         if parameter.kind is parameter.KEYWORD_ONLY:
             hyperparameters[parameter.name] = _hyperparameter(parameter, fail)
         else:
@@ -213,6 +231,8 @@ def _split(spec: str) -> tuple[Path, str | None]:
         raise HaloTheoryError(f"{path}: is a folder; give the path of a .py file in it")
     if path.suffix != ".py":
         known = halotheory.losses.__all__
+        if path.exists():
+            raise HaloTheoryError(f"{path}: a loss file ends in .py, and one of its functions is named as file.py:name")
         raise HaloTheoryError(
             f"unknown loss '{spec}'{_did_you_mean(spec, known)}; "
             f"give the path of a .py file, or a built-in: {', '.join(known)}"
@@ -242,14 +262,36 @@ def _imported(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and torch look their module up
     try:
-        spec.loader.exec_module(module)
+        with _neighbours(path.resolve().parent):
+            spec.loader.exec_module(module)
     except SyntaxError as error:
-        where = path if error.filename in {None, str(path)} else error.filename
-        raise HaloTheoryError(f"{where}:{error.lineno}: syntax error: {error.msg}") from error
+        where = path if error.filename is None or _same(error.filename, path) else error.filename
+        line = "" if error.lineno is None else f":{error.lineno}"
+        raise HaloTheoryError(f"{where}{line}: syntax error: {error.msg}") from error
     except (Exception, SystemExit) as error:
         line = _line_in(error, str(path)) or 1
         raise HaloTheoryError(f"{path}:{line}: importing the file raised {_described(error)}") from error
     return module
+
+
+@contextlib.contextmanager
+def _neighbours(folder: Path) -> Iterator[None]:
+    """Let a file import those beside it while it is imported, as when it is run; another file may have its own."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            found = getattr(sys.modules[name], "__file__", None)
+            if found and Path(found).parent == folder and not name.startswith("halotheory"):
+                del sys.modules[name]
+
+
+def _same(one: str, other: Path) -> bool:
+    return Path(one).resolve() == other.resolve()
 
 
 def _choose(functions: Mapping[str, object], name: str | None, path: Path) -> Callable[..., Tensor]:
@@ -263,13 +305,23 @@ def _choose(functions: Mapping[str, object], name: str | None, path: Path) -> Ca
             f"{path}: which function is the loss? call it `loss`, or name it as {path}:NAME; there are: {listed}"
         )
     chosen = name or ("loss" if "loss" in functions else next(iter(functions)))
-    function = getattr(functions[chosen], "_torchdynamo_orig_callable", functions[chosen])  # torch.compile's wrapper
-    if not inspect.isfunction(function):
-        raise HaloTheoryError(
-            f"{path}: '{chosen}' is a {type(function).__name__}, not a function; "
-            f"write def {chosen}(...) that calls it, with the arguments and hyperparameters named"
-        )
-    return function
+    return _plain(functions[chosen], f"{path}: '{chosen}'")
+
+
+def _plain(found: Any, named: str) -> Callable[..., Tensor]:
+    """Return the function itself, or the one that torch.compile wrapped.
+
+    Raises:
+        HaloTheoryError: it is none.
+    """
+    function = getattr(found, "_torchdynamo_orig_callable", found)
+    if inspect.isfunction(function) or inspect.ismethod(function):
+        return function
+    kind = "class" if inspect.isclass(function) else type(function).__name__
+    raise HaloTheoryError(
+        f"{named} is {'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}, not a function; "
+        "write def loss(...) that calls it, with the arguments and hyperparameters named"
+    )
 
 
 def _source(function: Callable[..., Tensor]) -> tuple[str, int, dict[str, int]]:
@@ -337,8 +389,18 @@ def _domains(function: Callable[..., Tensor], hyperparameters: Mapping[str, floa
     return found
 
 
+def _fits(value: float) -> bool:
+    """Return whether a float32 is neither infinite nor, if it should not be, zero."""
+    rounded = float(torch.tensor(value, dtype=torch.float32))
+    return math.isfinite(rounded) and (rounded != 0) == (value != 0)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
+
+
 def _did_you_mean(name: str, known: "Sequence[str] | Mapping[str, object]") -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name, list(known), n=1) or [one for one in known if one == name.lower()]
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
@@ -349,6 +411,14 @@ def _policy_arguments() -> str:
 def _described(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _remedy(error: BaseException) -> str:
+    """Return what to write in place of what takes the numbers out of PyTorch."""
+    text = str(error)
+    if any(word in text for word in ("numpy", ".tolist()", "__array__")):
+        return "; stay within torch: the operation of the same name, or torch.where for a choice"
+    return ""
 
 
 def _line_in(error: BaseException, path: str) -> int | None:

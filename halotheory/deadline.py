@@ -39,7 +39,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not _finalizing(frame):
+        if not finalizing(frame):
             raise TimeoutError
 
     outer, _ = signal.getitimer(signal.ITIMER_REAL)
@@ -69,7 +69,7 @@ def in_time(deadline: Deadline, do: Callable[[], T], late: T) -> T:
         return late
 
 
-def _finalizing(frame: FrameType | None) -> bool:
+def finalizing(frame: FrameType | None) -> bool:
     """Return whether an object is being finalized, or garbage collected, where Python would swallow the exception.
 
     So it is where an object of z3 is being built: its finalizer would fail on what is not there yet.

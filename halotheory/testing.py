@@ -1,5 +1,7 @@
 """For your own tests: batches of log-probabilities drawn by hypothesis, and one-line assertions on a loss."""
 
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,7 +31,7 @@ __all__ = [
     "unpaired_batches",
 ]
 
-AnyLoss = str | Loss | Callable[..., Tensor]
+AnyLoss = str | os.PathLike[str] | Loss | Callable[..., Tensor]
 """A built-in's name, a file or `file.py:name`, a loaded loss, or a Python function."""
 
 _GRID = 64  # log-probabilities are whole multiples of 1/64 nats: sums and differences of them are exact in floats
@@ -190,19 +192,22 @@ def assert_log_ratio_only(loss: AnyLoss, *, examples: int = 100) -> None:
         examples: batches to draw.
 
     Raises:
-        AssertionError: it depends; the message has the batch and the amount.
+        AssertionError: it depends, the message has the batch and the amount; or it is nowhere a finite number.
         HaloTheoryError: hypothesis is not installed, or the loss cannot be read.
     """
     loaded = _loaded(loss)
     amounts = _strategies().integers(-64, -1)
+    numbers = 0
 
     def holds(drawn: tuple[dict[str, Tensor], int]) -> None:
+        nonlocal numbers
         batch, amount = drawn
         for policy, reference in _log_ratios(loaded.kind):
             moved = dict(batch)
             for name in (policy, reference):
                 moved[name] = torch.cat([batch[name][:1] + amount, batch[name][1:]])
             pairs = [(_gradient(loaded, one), _gradient(loaded, other)) for one, other in _nearby(batch, moved, policy)]
+            numbers += sum(math.isfinite(slope) for slope in pairs[0][0])
             if all(not _agree(one, other) for one, other in pairs):  # at a kink, rounding alone turns the gradient
                 one, other = pairs[0]
                 raise AssertionError(
@@ -211,6 +216,7 @@ def assert_log_ratio_only(loss: AnyLoss, *, examples: int = 100) -> None:
                 )
 
     _for_all(_strategies().tuples(_batches(loaded.kind), amounts), holds, examples)
+    assert numbers, f"{loaded.name}: the gradient is NaN or infinite in each of {examples} batches"
 
 
 def assert_batch_order_does_not_matter(loss: AnyLoss, *, examples: int = 100) -> None:
@@ -283,7 +289,7 @@ def _for_all(strategy: Any, holds: Callable[[Any], None], examples: int) -> None
 def _loaded(loss: AnyLoss) -> Loss:
     if isinstance(loss, Loss):
         return loss
-    return load_loss(loss) if isinstance(loss, str) else loss_of(loss)
+    return load_loss(loss) if isinstance(loss, str | os.PathLike) else loss_of(loss)
 
 
 def _log_ratios(kind: Kind) -> list[tuple[str, str]]:

@@ -37,7 +37,8 @@ def headline(verdict: Verdict) -> str:
 def render(verdict: Verdict) -> Group:
     """Return the whole verdict for a terminal: construction, conditions, notes."""
     settings = ", ".join(f"{name} = {value:g}" for name, value in verdict.hyperparameters.items())
-    facts = [("as set", settings or "no hyperparameters"), ("holds for", verdict.holds_for)]
+    facts = [("as set", settings or "no hyperparameters")]
+    facts += [("holds for", verdict.holds_for)] if verdict.verdict != "undecided" else []
     parts: list[RenderableType] = [Text(headline(verdict), style=f"bold {_COLOURS[verdict.verdict]}"), _pairs(facts)]
     if verdict.construction is not None:
         parts += [

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_flatten
 
 from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
-from halotheory.tracing.agreement import examples_of
+from halotheory.tracing.agreement import examples_of, run_in
 from halotheory.tracing.evaluate import evaluate
 from halotheory.tracing.modes import Mode
 from halotheory.tracing.running import Batch
@@ -30,10 +30,10 @@ _LEFT_OUT = (
 
 
 def numeric_warnings(traced: Traced) -> list[str]:
-    """Return what goes wrong in float32 for log-ratios of up to 1000 nats, where the exact loss is finite.
+    """Return what goes wrong for log-ratios of up to 1000 nats: no loss at all, or none in float32.
 
-    One sentence for the loss and one for its gradient at most, each with the mildest log-ratio at which it happens
-    and the operation that is to blame, if it can be told. They are warnings: the verdict is about real numbers.
+    One sentence for where it has no value, one for the loss in float32 and one for its gradient at most, each with the
+    mildest log-ratio at which it happens and the operation that is to blame, if it can be told. They are warnings: the verdict is about real numbers.
     """
     found: dict[str, str] = {}
     for log_ratio in _LOG_RATIOS:
@@ -86,6 +86,11 @@ def _complaints(
         exact = [evaluate(one.term, one.point, list(one.owners)) for one in examples_of(traced, batch, tensors)]
     except LookupError:  # a batch that the trace leaves out
         return
+    if any(math.isnan(one.value) for one in exact) and any(
+        map(math.isnan, run_in(torch.float64, traced.loss, tensors).losses)
+    ):
+        shown = f"where an example's log-ratio is {log_ratio:g} nats and all else is equal"
+        yield "domain", f"the loss is NaN {shown}: a root or logarithm of a negative number?"
     if not all(abs(one.value) < _LARGEST for one in exact):  # (NaN included)
         return
     try:

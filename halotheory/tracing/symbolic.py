@@ -256,7 +256,7 @@ class Tracing(Mode):
 
         def numeric(leaf: SymbolicTensor) -> Tensor:
             if not all(value.is_number for value in leaf.entries.ravel()):
-                raise self.error(f"operation '{name}' is not supported by the checker")
+                raise self.error(_unknown(name))
             return torch.tensor(leaf.entries.astype(float), dtype=leaf.dtype)
 
         return self._plain(func, name, *tree_map_only(SymbolicTensor, numeric, (args, kwargs)))
@@ -275,7 +275,7 @@ class Tracing(Mode):
         if not target.entries.flags.writeable:
             raise self.error(f"'{name}' writes in place into an argument; write it out of place, as '{base}'")
         if base not in OPERATIONS:
-            raise self.error(f"operation '{name}' is not supported by the checker")
+            raise self.error(_unknown(name))
         result, cut = self._meaning(base, args, kwargs), OPERATIONS["detach"](target.entries)
         if not torch.is_grad_enabled():
             if not _equal(cut, target.entries):
@@ -326,6 +326,13 @@ class _Numbers(TorchFunctionMode):
             if any(isinstance(leaf, SymbolicTensor) and not leaf.ndim for leaf in tree_flatten(numbers)[0]):
                 return REWRITES[name](*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _unknown(name: str) -> str:
+    return (
+        f"operation '{name}' is not supported by the checker; write it with +, *, exp, log, clamp, where or their like "
+        "(docs/checker.md, 'What is understood', lists them)"
+    )
 
 
 def _apply_forward(cls: Any, *args: Any, **kwargs: Any) -> Any:

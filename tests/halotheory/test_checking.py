@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sympy
@@ -303,12 +304,52 @@ def test_no_time_left_is_undecided_and_not_refuted(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(checking, "decide", lambda *_: time.sleep(60))
     verdict = check("dpo", timeout=4)
     assert verdict.verdict == "undecided"
-    assert any("--timeout" in note for note in verdict.notes)
+    assert any("no decision within 4 s" in note for note in verdict.notes)
 
 
 def test_a_loop_without_end_is_an_error_in_time() -> None:
-    with pytest.raises(HaloTheoryError, match=r"could not be read within the 0\.5 s of --timeout"):
+    with pytest.raises(HaloTheoryError, match=r"could not be read within 0\.5 s"):
         check(f"{ZOO}:loops", timeout=0.5)
+
+
+def test_a_loop_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "my_loss.py"
+    path.write_text("def loss(policy_logps):\n    while True:\n        policy_logps = policy_logps + 1\n")
+    with pytest.raises(HaloTheoryError, match=r"my_loss\.py:[23]: "):
+        check(path, timeout=0.5)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan"), None, "60", True])
+def test_a_timeout_is_a_number_of_seconds(timeout: Any) -> None:
+    with pytest.raises(HaloTheoryError, match="give a number of seconds > 0"):
+        check("dpo", timeout=timeout)
+
+
+@pytest.mark.parametrize("draws", ["random.random()", "next(count)"])
+def test_what_draws_or_remembers_is_not_blamed_on_the_batch(draws: str, tmp_path: Path) -> None:
+    path = tmp_path / "my_loss.py"
+    path.write_text(
+        "import itertools, random\ncount = itertools.count()\n"
+        f"def loss(policy_logps, reference_logps):\n    return {draws} * (policy_logps - reference_logps)\n"
+    )
+    with pytest.raises(HaloTheoryError, match="two runs on the same input differ; a loss that draws or remembers"):
+        check(path)
+
+
+def test_a_loss_that_is_nan_on_part_of_the_line_is_told_so() -> None:
+    def loss(policy_logps, reference_logps, kl):
+        return -torch.log(policy_logps - reference_logps - kl)
+
+    found = check(loss)
+    assert found.verdict == "undecided"
+    assert any("the loss is NaN where an example's log-ratio is -1 nats" in note for note in found.notes)
+
+
+def test_values_of_hyperparameters_stand_beside_each_alternative() -> None:
+    assert check("kto", settings={"beta": -1}).holds_for == (
+        "desirable_weight = 1, undesirable_weight = 1, beta = -1; "
+        "with class_weights for every desirable_weight > 0, every undesirable_weight > 0, beta = -1"
+    )
 
 
 def test_weights_and_constants_add_up_to_the_loss() -> None:

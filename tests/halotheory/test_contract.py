@@ -1,6 +1,8 @@
 """The loss-file contract: what loads, and what is refused with a line and a remedy."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -79,7 +81,8 @@ def test_a_loss_gets_only_what_it_names() -> None:
         ("def loss(policy_logps, *, beta='x'):\n    return policy_logps", 1, "the default 'x'"),
         ("def loss(policy_logps, *, flag=True):\n    return policy_logps", 1, "the default True"),
         ("def loss(policy_logps, *, kl=0.0):\n    return policy_logps", 1, "is an argument, not a hyperparameter"),
-        ("def loss(policy_logps, **kwargs):\n    return policy_logps", 1, "hides what the loss needs"),
+        ("def loss(policy_logps, **kwargs):\n    return policy_logps", 1, "'**kwargs' hides what the loss needs"),
+        ("def loss(policy_logps, *args):\n    return policy_logps", 1, "'*args' hides what the loss needs"),
         ("def loss(reference_logps):\n    return reference_logps", 1, "takes no log-probability of the policy"),
         ("def loss(desirable):\n    return desirable", 1, "takes no log-probability of the policy"),
     ],
@@ -96,6 +99,8 @@ def test_broken_files_are_named_with_their_line(tmp_path: Path, text: str, line:
     ("spec", "message"),
     [
         ("ktoo", "did you mean 'kto'?"),
+        ("KTO", "did you mean 'kto'?"),
+        ("{file.parent}/notes", "a loss file ends in .py"),
         ("nowhere.py", "nowhere.py: no such file"),
         ("{file}:los", "did you mean 'loss'?"),
         ("notes.txt", "give the path of a .py file"),
@@ -103,6 +108,7 @@ def test_broken_files_are_named_with_their_line(tmp_path: Path, text: str, line:
 )
 def test_specs_that_name_nothing(tmp_path: Path, spec: str, message: str) -> None:
     path = written(tmp_path, GOOD)
+    (tmp_path / "notes").touch()
     with pytest.raises(HaloTheoryError, match=message.replace("?", r"\?")):
         load_loss(spec.format(file=path))
 
@@ -119,7 +125,7 @@ def test_several_functions_need_a_name(tmp_path: Path) -> None:
 )
 def test_what_is_called_loss_but_is_no_function_is_named(tmp_path: Path, made: str, kind: str) -> None:
     text = f"import functools, torch\ndef base(policy_logps, *, scale=1.0):\n    return policy_logps\nloss = {made}\n"
-    with pytest.raises(HaloTheoryError, match=f"'loss' is a {kind}, not a function; write def loss"):
+    with pytest.raises(HaloTheoryError, match=f"'loss' is an? {kind}, not a function; write def loss"):
         load_loss(str(written(tmp_path, text)))
 
 
@@ -127,6 +133,32 @@ def test_what_is_called_loss_but_is_no_function_is_named(tmp_path: Path, made: s
 def test_a_compiled_loss_is_read_as_it_is_written(tmp_path: Path) -> None:
     path = written(tmp_path, "import torch\n@torch.compile\ndef loss(policy_logps):\n    return -policy_logps\n")
     assert load_loss(str(path))(policy_logps=torch.tensor([1.0])).item() == -1
+
+
+@pytest.mark.parametrize("given", [3, None, len, torch.nn.Identity(), dict])
+def test_what_is_no_function_is_refused_from_python_too(given: Any) -> None:
+    with pytest.raises(HaloTheoryError, match=r"^the loss is an? .*, not a function; write def loss"):
+        loss_of(given)
+
+
+def test_a_file_with_binary_text_is_named_without_a_line(tmp_path: Path) -> None:
+    with pytest.raises(HaloTheoryError, match=r"my_loss\.py: syntax error: source code string cannot contain null"):
+        load_loss(written(tmp_path, "x = '\0'"))
+
+
+def test_a_file_may_import_its_neighbour_and_each_its_own(tmp_path: Path) -> None:
+    text = "from helper_beside_it import scale\ndef loss(policy_logps):\n    return scale * policy_logps\n"
+    for scale in (2, 3):
+        folder = tmp_path / str(scale)
+        folder.mkdir()
+        (folder / "helper_beside_it.py").write_text(f"scale = {scale}\n")
+        assert load_loss(written(folder, text))(policy_logps=torch.ones(1)).item() == scale
+        assert str(folder) not in sys.path
+
+
+def test_a_tensor_that_is_missing_is_named() -> None:
+    with pytest.raises(HaloTheoryError, match=r"needs 'reference_logps', 'desirable', 'kl'; given: 'policy_logps'"):
+        load_loss("kto")(policy_logps=torch.zeros(2))
 
 
 def test_a_folder_is_no_loss(tmp_path: Path) -> None:
@@ -140,6 +172,7 @@ def test_a_folder_is_no_loss(tmp_path: Path) -> None:
         ("return [1.0]", "returned list"),
         ("return policy_logps[:2]", r"returned shape \(2,\) for a batch of 3"),
         ("return policy_logps.no_such_method()", "raised AttributeError"),
+        ("return policy_logps.requires_grad_().numpy()", "raised RuntimeError: .*; stay within torch"),
     ],
 )
 def test_what_a_loss_returns_is_checked(tmp_path: Path, body: str, message: str) -> None:
@@ -163,9 +196,18 @@ def test_settings_that_are_none(word: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"bet": 1.0}, "did you mean 'beta'"), ({"beta": float("nan")}, "not finite")]
+    ("settings", "message"),
+    [
+        ({"bet": 1.0}, "did you mean 'beta'"),
+        ({"beta": float("nan")}, "not finite"),
+        ({"beta": 1e300}, r"beta=1e\+300 is beyond float32"),
+        ({"beta": 1e-300}, "beta=1e-300 is beyond float32"),
+        ({"beta": "0.5"}, "beta='0.5' is no number"),
+        ({"beta": None}, "beta=None is no number"),
+        (["beta=1"], "give a dictionary"),
+    ],
 )
-def test_settings_that_a_loss_refuses(settings: dict[str, float], message: str) -> None:
+def test_settings_that_a_loss_refuses(settings: Any, message: str) -> None:
     with pytest.raises(HaloTheoryError, match=message):
         load_loss("dpo", settings)
 

@@ -1,6 +1,7 @@
 """The assertions that users put into their own tests: they pass on what is right, and fail with a witness."""
 
 import builtins
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,16 @@ def test_kto_saturates_as_proposition_2_says() -> None:
     testing.assert_gradients_saturate("kto")
 
 
+def not_a_number(policy_logps):
+    return policy_logps * math.nan
+
+
+def turns_with_the_advantage(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    gain = torch.where(advantages > 0, 2 * ratio * advantages, ratio * advantages)
+    return -(gain * mask).sum(-1)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -88,6 +99,14 @@ def test_kto_saturates_as_proposition_2_says() -> None:
         (lambda: testing.assert_halo("kto", strict=True, settings={"desirable_weight": 2}), "only with class_weights"),
         (lambda: testing.assert_gradients_saturate("dpo"), r"v'\(z\) tends to 1 as z -> -oo"),
         (lambda: testing.assert_gradients_saturate("ipo"), "ipo is not a human-aware loss"),
+        (
+            lambda: testing.assert_log_ratio_only(not_a_number),
+            "the gradient is NaN or infinite in each of 100 batches",
+        ),
+        (
+            lambda: testing.assert_gradients_saturate(turns_with_the_advantage),
+            "whether the gradient fades is undecided",
+        ),
         (
             lambda: testing.assert_log_ratio_only(uses_the_reference_alone),
             r"adding -\d+ to policy_logps and to reference_logps .* batch: policy_logps = \[-?0\.0\]",
