@@ -9,14 +9,15 @@ import sympy
 from sympy import Expr, Piecewise, Symbol
 from sympy.core.relational import Relational
 
+from halotheory.proving.enclose import sign
 from halotheory.proving.nonnegative import identically_zero
 from halotheory.proving.shape import Z
-from halotheory.reading.detached import Held, held, not_positive
+from halotheory.reading.detached import Held, held, side_of, still, without_sign
 from halotheory.reading.direction import conditions_of, linear_forms, spread, tidied
 from halotheory.reading.estimated import estimated_readings, same
 from halotheory.reading.link import linked_readings
 from halotheory.reading.outputs import Output, by_value, in_log_ratios, moving, outputs, swapped
-from halotheory.reading.reference import Reading, readings
+from halotheory.reading.reference import Reading, Spoiled, readings
 from halotheory.tracing.trace import Traced
 
 ONE_TERM = "example"
@@ -37,12 +38,16 @@ class Example:
         term: its loss, in log-ratios, with what is detached marked.
         y: the output that is judged.
         among: every output of the batch.
+        known: what is known of its symbols: log-probabilities are at most 0, hyperparameters in their domains.
+        labels: those of the examples of its batch, the own one first, where the batch matters.
     """
 
     label: str
     term: Expr
     y: Output
     among: Sequence[Output]
+    known: Sequence[Relational] = ()
+    labels: tuple[bool, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +94,7 @@ class Form:
         either_output: whether the other output of the pair may be y as well.
         cases: in each of which v must have its shape.
         context: the symbols of the shapes that are free of theta, or detached.
-        spoiled: a point at which a factor that must be positive is not, if there is one.
+        spoiled: why the form fails or is open although it fits: a factor of v, a link or a clamp that is none.
         notes: what a reader should know.
         unsure: why nothing follows if the form fails.
     """
@@ -103,7 +108,7 @@ class Form:
     either_output: bool = False
     cases: Sequence[Case] = (Case(),)
     context: Sequence[Symbol] = ()
-    spoiled: Mapping[str, str] | None = None
+    spoiled: Spoiled | None = None
     notes: Sequence[str] = ()
     unsure: str | None = None
 
@@ -120,14 +125,25 @@ def examples(traced: Traced) -> list[Example]:
     """Return the terms to be read: one by label, or one by label and batch where the batch matters."""
     found = []
     for label, term in traced.terms.items():
-        terms = [part.term for part in traced.batches.get(label, ())] or [term]
-        for one in terms:
+        terms = [(part.term, part.labels) for part in traced.batches.get(label, ())] or [(term, None)]
+        for one, labels in terms:
             among = _outputs_in(traced, one)
             written = in_log_ratios(one, among)
+            logps = [output.log_ratio + output.reference for output in among]
             if reference_free(traced):
                 written = written.xreplace({output.reference: sympy.S.Zero for output in among})
+                logps = [output.log_ratio for output in among]
             symbols = frozenset(symbol for output in among for symbol in (output.log_ratio, output.reference))
-            found.append(Example(label=label, term=spread(written, symbols), y=among[0], among=among))
+            found.append(
+                Example(
+                    label=label,
+                    term=spread(written, symbols),
+                    y=among[0],
+                    among=among,
+                    known=[*traced.domains, *(sympy.LessThan(logp, 0) for logp in logps)],
+                    labels=labels,
+                )
+            )
     return found
 
 
@@ -147,21 +163,34 @@ def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
     kl = traced.loss.needs_kl
     terms = examples(traced)
     values = [replace(example, term=by_value(example.term)) for example in terms]
+    notes = []
     if all(_still(example, kl=kl) for example in terms):
+        if any(example.term.free_symbols & set(moving(example.among, kl=kl)) for example in terms):
+            notes = ["no gradient flows through this loss: all that moves in it is detached"]
         values = [replace(example, term=sympy.S.Zero) for example in terms]
     plain = False
-    for form in _forms(traced, values, lambda e: readings(e.term, e.y, e.among, kl=kl)):
+    for found in _forms(traced, values, lambda e: readings(e.term, e.y, e.among, kl=kl)):
+        form = replace(found, notes=[*found.notes, *notes])
         plain = True
         yield from _for_another_reference(form, values[0].among)
         yield form
     for held_terms in held_variants(terms, kl=kl):
         yield from _held_forms(traced, held_terms, settings)
-    yield from _forms(traced, values, lambda e: estimated_readings(e.term, e.y, e.among, kl=kl))
+    yield from _forms(traced, values, _estimated(traced))
     if not plain:  # a function of the difference of the log-ratios has no other link than the logarithm
-        below = reference_free(traced)
-        yield from _forms(traced, values, lambda e: linked_readings(e.term, e.y, e.among, below=below))
+        yield from _forms(traced, values, _linked(traced, settings))
     if traced.loss.kind == "paired" and traced.batches:
         yield from _separate_forms(traced, values)
+
+
+def _estimated(traced: Traced) -> Reader:
+    kl, domains = traced.loss.needs_kl, traced.domains
+    return lambda e: estimated_readings(e.term, e.y, e.among, kl=kl, domains=domains)
+
+
+def _linked(traced: Traced, settings: Mapping[Symbol, Expr]) -> Reader:
+    below, domains = reference_free(traced), traced.domains
+    return lambda e: linked_readings(e.term, e.y, e.among, below=below, settings=settings, domains=domains)
 
 
 def _forms(traced: Traced, terms: Sequence[Example], read: Reader) -> Iterator[Form]:
@@ -190,7 +219,7 @@ def _shared(examples: Sequence[Example], read: Reader) -> Iterator[list[Reading]
 
     Where the only output that Q weighs is y itself, z is 0 and the term is v(0).
     """
-    first, *others = sorted(examples, key=lambda example: not _moves(example))
+    first, *others = _moving_first(examples)
     for lead in read(first):
         found = [lead]
         for example in others:
@@ -200,6 +229,10 @@ def _shared(examples: Sequence[Example], read: Reader) -> Iterator[list[Reading]
             found.append(match)
         else:
             yield found
+
+
+def _moving_first(examples: Sequence[Example]) -> list[Example]:
+    return sorted(examples, key=lambda example: not _moves(example))
 
 
 def _fits(reading: Reading, lead: Reading) -> bool:
@@ -216,7 +249,7 @@ def _still(example: Example, *, kl: bool) -> bool:
     """Return whether no gradient flows: all that moves in the example's loss is detached, if anything does."""
     symbols = moving(example.among, kl=kl)
     log_ratios = {output.log_ratio for output in example.among}
-    return not held(example.term, symbols).term.free_symbols & log_ratios
+    return not held(example.term, symbols, example.known).term.free_symbols & log_ratios
 
 
 def _alike(one: Reading, example: Example, other: Reading, first: Example) -> bool:
@@ -242,6 +275,9 @@ def _form(
     context = _context(traced, split.shapes)
     if context or weighted or len(split.cases) > 1:
         relaxations.append("context_indexed_value")
+    apart = weighted and _weighted_apart(found, terms)
+    if apart:
+        relaxations.append("class_weights")
     normalizer, reward, shapes = _normalised(traced, first, split.shapes)
     return Form(
         shapes=shapes,
@@ -254,9 +290,28 @@ def _form(
         cases=split.cases,
         context=context,
         spoiled=first.spoiled,
-        notes=split.notes,
+        notes=[*split.notes, *["in other batches v has other weights, in another ratio for the two labels"] * apart],
         unsure=_unsure(traced, context),
     )
+
+
+def _weighted_apart(found: Mapping[str, Sequence[Reading]], terms: Sequence[Example]) -> bool:
+    """Return whether the ratio of the two labels' weights depends on the composition of the batch."""
+    weights: dict[tuple[bool, ...], dict[str, Expr]] = {}
+    for label, each in found.items():
+        same_label = _moving_first([example for example in terms if example.label == label])
+        lead = _split(each[0].shape)[1]
+        for example, reading in zip(same_label, each, strict=True):
+            if example.labels is not None and Z in reading.shape.free_symbols:
+                weights.setdefault(tuple(sorted(example.labels)), {})[label] = _weight(_split(reading.shape)[1], lead)
+    ratios = {one / other for one, other in (each.values() for each in weights.values() if len(each) == 2)}
+    return len(ratios) > 1
+
+
+def _weight(one: Expr, other: Expr) -> Expr:
+    """Return the ratio of a function of z to another that it is a positive multiple of, as `multiple` finds it."""
+    ratio = sympy.S.One if same(one, other) else one / other
+    return ratio if ratio.is_Rational else _ratio_of_steps(one, other) or sympy.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -428,24 +483,35 @@ class HeldTerms:
 
     Attributes:
         terms: with a symbol for each part that is held.
-        parts: what the symbols stand for.
+        parts: what each symbol stands for, by term.
     """
 
     terms: Sequence[Example]
-    parts: Mapping[Symbol, Expr]
+    parts: Mapping[Symbol, Sequence[Expr]]
 
 
 def held_variants(terms: Sequence[Example], *, kl: bool) -> list[HeldTerms]:
     """Return the ways to hold detached parts constant, one part or more; none where nothing that moves is detached."""
-    each = [held(example.term, moving(example.among, kl=kl)) for example in terms]
+    each = [held(example.term, moving(example.among, kl=kl), example.known) for example in terms]
+    each = _named_alike(each)
     names = sorted({symbol for one in each for symbol in one.parts}, key=str)[:_MOST_PARTS]
     found = []
     for count in range(1, len(names) + 1):
         for chosen in combinations(names, count):
-            parts = {symbol: value for one in each for symbol, value in one.parts.items() if symbol in chosen}
+            parts = {symbol: [one.parts.get(symbol, sympy.S.One) for one in each] for symbol in chosen}
             replaced = [replace(e, term=_held_only(one, chosen)) for e, one in zip(terms, each, strict=True)]
             found.append(HeldTerms(terms=replaced, parts=parts))
     return found
+
+
+def _named_alike(each: Sequence[Held]) -> list[Held]:
+    """Return the terms with one symbol for one name: real where it is not positive in all of them."""
+    signed = {symbol.name for one in each for symbol in one.parts if not symbol.is_positive}
+    renamed = {s: Symbol(s.name, real=True) for one in each for s in one.parts if s.name in signed}
+    return [
+        Held(term=one.term.xreplace(renamed), parts={renamed.get(s, s): part for s, part in one.parts.items()})
+        for one in each
+    ]
 
 
 def _held_only(one: Held, chosen: Sequence[Symbol]) -> Expr:
@@ -454,11 +520,11 @@ def _held_only(one: Held, chosen: Sequence[Symbol]) -> Expr:
 
 def _held_forms(traced: Traced, constant: HeldTerms, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
     """Yield the forms in which detached parts are factors held constant."""
-    kl, below = traced.loss.needs_kl, reference_free(traced)
+    kl = traced.loss.needs_kl
     readers: list[Reader] = [
         lambda e: readings(e.term, e.y, e.among, kl=kl),
-        lambda e: estimated_readings(e.term, e.y, e.among, kl=kl),
-        lambda e: linked_readings(e.term, e.y, e.among, below=below),
+        _estimated(traced),
+        _linked(traced, settings),
     ]
     for read in readers:
         for form in _forms(traced, constant.terms, read):
@@ -468,41 +534,142 @@ def _held_forms(traced: Traced, constant: HeldTerms, settings: Mapping[Symbol, E
 
 
 def _with_factors(form: Form, constant: HeldTerms, settings: Mapping[Symbol, Expr], *, kl: bool) -> Form | None:
-    """Return a form whose detached parts are factors of v or of its argument; None where one of them is not."""
+    """Return a form with its detached parts put together to one factor of v, or scaling its argument; None if neither.
+
+    What is only added depends on theta by value, and is no constant. The factor must be of one sign, which is a part
+    of a; what scales the argument, alike.
+    """
     parts = constant.parts
     names = [symbol for symbol in form.context if symbol in parts]
-    factors = all(_scales(shape, symbol) for shape in form.shapes.values() for symbol in names)
-    if not factors or set(names) != set(parts):  # (what is only added depends on theta by value, and is no constant)
+    if set(names) != set(parts):
         return None
+    stretching: list[Symbol] = []
+    apart = _apart(form.shapes, names)
+    if apart is None:
+        stretching = [name for name in names if all(_stretches(shape, name) for shape in form.shapes.values())]
+        apart = _apart(form.shapes, [name for name in names if name not in stretching])
+    if apart is None:
+        return None
+    values: dict[tuple[str, int], Expr] = {}
+    for i, example in enumerate(constant.terms):
+        here = {symbol: each[i] for symbol, each in parts.items()}
+        values[example.label, i] = apart[example.label][0].xreplace(here)
+    signs, spoiled = _signs(apart, values, constant.terms, settings, kl=kl)
+    for name in stretching:
+        if not name.is_positive:
+            told = [_sign(e, value, settings, kl=kl) for e, value in zip(constant.terms, parts[name], strict=True)]
+            spoiled = spoiled or next((each for each in told if isinstance(each, Spoiled)), _OPEN)
+    symbol = Symbol(next((name.name for name in names if name not in stretching), "detached"), positive=True)
+    factors = {label: symbol for label, (factor, _) in apart.items() if factor != 1}
+    shapes = {label: signs[label] * factors.get(label, 1) * rest for label, (_, rest) in apart.items()}
+    others = [name for name in form.context if name not in names]
     kept = [name for name in form.relaxations if name != "context_indexed_value"]
-    kept += ["context_indexed_value"] * (len(names) < len(form.context)) + ["detached_weight"]
-    moves = [symbol for example in constant.terms for symbol in moving(example.among, kl=kl)]
-    doubtful = [symbol for symbol in names if not symbol.is_positive]
-    places = (not_positive(parts[symbol], moves, settings) for symbol in doubtful)
-    spoiled = next((place for place in places if place is not None), None)
+    notes = [f"{name} = {parts[name][0]}, held constant" for name in stretching]
+    if factors:
+        notes.append(f"{symbol} = {_by_label(values, signs)}, held constant")
     return replace(
         form,
-        relaxations=kept,
-        spoiled=spoiled,
-        unsure="the sign of a detached factor is open" if doubtful and spoiled is None else None,
-        notes=[*form.notes, *(f"{symbol} = {parts[symbol]}, held constant" for symbol in names)],
+        shapes=shapes,
+        relaxations=[*kept, *["context_indexed_value"] * bool(others), "detached_weight"],
+        context=sorted({*others, *stretching, *factors.values()}, key=str),
+        spoiled=form.spoiled or spoiled,
+        notes=[*form.notes, *notes],
     )
 
 
+_OPEN = Spoiled(statement="the detached factor of v is of one sign everywhere")
+
+
+def _apart(shapes: Mapping[str, Expr], names: Sequence[Symbol]) -> dict[str, tuple[Expr, Expr]] | None:
+    """Return each function of z as a factor in the named symbols and a function of z without them, or None."""
+    found = {}
+    for label, shape in shapes.items():
+        factor = _factor(shape, [name for name in names if name in shape.free_symbols])
+        if factor is None:
+            return None
+        found[label] = factor
+    return found
+
+
+def _factor(shape: Expr, names: Sequence[Symbol]) -> tuple[Expr, Expr] | None:
+    """Return f and g with shape = f * g up to a constant in z, where f holds only the named symbols, and g none."""
+    if not names:
+        return sympy.S.One, shape
+    at_primes = shape.xreplace(dict(zip(names, map(sympy.Integer, (3, 5, 7)), strict=False)))
+    for place in (1, -1, _HALF):
+        slopes = [sympy.diff(function, Z).subs(Z, place) for function in (shape, at_primes)]
+        if slopes[1] != 0 and not any(slope.has(sympy.Piecewise) for slope in slopes):
+            ratio = sympy.cancel(sympy.together(slopes[0] / slopes[1]))
+            break
+    else:
+        return None
+    if ratio.free_symbols - set(names):
+        return None
+    scale, factor = ratio.primitive()
+    rest = tidied(scale * at_primes)
+    return (factor, rest) if same(tidied(shape), tidied(factor * rest)) else None
+
+
+def _signs(
+    apart: Mapping[str, tuple[Expr, Expr]],
+    values: Mapping[tuple[str, int], Expr],
+    terms: Sequence[Example],
+    settings: Mapping[Symbol, Expr],
+    *,
+    kl: bool,
+) -> tuple[dict[str, int], Spoiled | None]:
+    """Return the sign of each label's factor, and why one has none or is open, if so."""
+    signs: dict[str, int] = {}
+    spoiled: list[Spoiled] = []
+    for (label, i), value in values.items():
+        found = 1 if apart[label][0].is_positive else _sign(terms[i], value, settings, kl=kl)
+        if isinstance(found, Spoiled):
+            spoiled.append(found)
+        elif signs.setdefault(label, found) != found:
+            spoiled.append(_OPEN)
+    told = next((each for each in spoiled if each.witness is not None), spoiled[0] if spoiled else None)
+    return {label: signs.get(label, 1) for label in apart}, told
+
+
+def _sign(example: Example, value: Expr, settings: Mapping[Symbol, Expr], *, kl: bool) -> int | Spoiled:
+    """Return the sign of a detached factor, or why it has none."""
+    moves = tuple(moving(example.among, kl=kl))
+    side = side_of(value, moves, tuple(example.known))
+    return side if side is not None else without_sign(value, moves, settings, example.known)
+
+
+def _by_label(values: Mapping[tuple[str, int], Expr], signs: Mapping[str, int]) -> str:
+    """Return the factor, or that of each label where they differ; of the smallest batch."""
+    first: dict[str, Expr] = {}
+    for (label, _), value in values.items():
+        first.setdefault(label, value * signs[label])
+    if len(set(first.values())) == 1:
+        return str(next(iter(first.values())))
+    return ", ".join(f"{value} for {label} outputs" for label, value in first.items())
+
+
 def may_be_factor(example: Example, symbol: Symbol, *, kl: bool) -> bool:
-    """Return whether a part that is held constant may scale the term, up to a constant, or what moves inside it."""
-    moves = moving(example.among, kl=kl)
+    """Return whether a part that is held constant may scale the term, up to a constant, or what moves inside it.
+
+    If it scales the term, the slopes at two places are in a ratio that does not change with it.
+    """
+    moves = [moved for moved in moving(example.among, kl=kl) if moved in example.term.free_symbols]
     term = example.term
-    outside = tidied(term - symbol * term.subs(symbol, 1))
-    scaled = tidied(term.xreplace({moved: moved / symbol for moved in moves}))
-    return not outside.free_symbols & set(moves) or symbol not in scaled.free_symbols
-
-
-def _scales(shape: Expr, symbol: Symbol) -> bool:
-    """Return whether a symbol only scales the function, or only its argument."""
-    outside = tidied(shape - symbol * shape.subs(symbol, 1))
-    if Z not in outside.free_symbols or identically_zero(sympy.diff(outside, Z)):
+    if symbol not in tidied(term.xreplace({moved: moved / symbol for moved in moves})).free_symbols:
         return True
+    others = {other: still(other) for other in term.free_symbols - {symbol, *moves}}
+    places = [{moved: -sympy.Integer(k * (i + 1)) for i, moved in enumerate(moves)} for k in (1, 2, 3)]
+    places = [{m: abs(n) if m.is_nonnegative else n for m, n in place.items()} for place in places]
+    for moved in moves:
+        slope = sympy.diff(term, moved).subs(others)
+        (one, *ones), (two, *twos) = ([slope.subs({**place, symbol: w}) for place in places] for w in (1, 2))
+        if any(sign(one * b - a * two) in (1, -1) for a, b in zip(ones, twos, strict=True)):
+            return False
+    return True
+
+
+def _stretches(shape: Expr, symbol: Symbol) -> bool:
+    """Return whether a symbol only scales the function's argument."""
     return tidied(shape.subs(Z, Z / symbol)) == tidied(shape.subs(symbol, 1))
 
 

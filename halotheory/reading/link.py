@@ -1,6 +1,6 @@
 """Losses whose reward is another increasing function of the ratio than its logarithm."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import sympy
 from sympy import Expr, Symbol
@@ -8,30 +8,44 @@ from sympy.core.relational import Relational
 
 from halotheory.deadline import Deadline
 from halotheory.findings import Status
+from halotheory.proving.decide import decide
 from halotheory.proving.enclose import sign
-from halotheory.proving.nonnegative import identically_zero, nonnegative
+from halotheory.proving.nonnegative import identically_zero
 from halotheory.proving.shape import Z
+from halotheory.reading.detached import still
 from halotheory.reading.outputs import Output, swapped
-from halotheory.reading.reference import Reading
+from halotheory.reading.reference import Reading, Spoiled
 
 _SECONDS = 5.0
 _PLACES = [sympy.Integer(n) for n in (-1, 1, -3, 3, -10, 10)]
+_WITH_CASES = (sympy.Piecewise, sympy.Abs, sympy.sign, sympy.Max, sympy.Min)
 
 
 class _NoLinkError(Exception):
     """The two log-ratios meet otherwise than in a difference g(one) - g(other)."""
 
 
-def linked_readings(term: Expr, y: Output, among: Sequence[Output], *, below: bool) -> Iterator[Reading]:
+def linked_readings(
+    term: Expr,
+    y: Output,
+    among: Sequence[Output],
+    *,
+    below: bool,
+    settings: Mapping[Symbol, Expr] | None = None,
+    domains: Sequence[Relational] = (),
+) -> Iterator[Reading]:
     """Yield the way to read a pair's term as a function of z = g(log-ratio) - g(log-ratio of the other output).
 
-    Every sum in which the two log-ratios meet must be a multiple of one such difference, with g increasing.
+    Every sum in which the two log-ratios meet must be a multiple of one such difference, with g increasing. Where
+    this is not shown for all hyperparameters the reading is spoiled, or open.
 
     Args:
         term: by value, in log-ratios, as the code wrote it.
         y: the output that is judged.
         among: the two outputs of the pair.
         below: whether log-ratios are log-probabilities (the loss names no reference) and so lie below 0.
+        settings: the values of the hyperparameters, where counterexamples are looked for.
+        domains: what is known of the hyperparameters.
     """
     if len(among) != 2:
         return
@@ -45,33 +59,65 @@ def linked_readings(term: Expr, y: Output, among: Sequence[Output], *, below: bo
         return
     link = links[0]
     slope = sympy.diff(link, y.log_ratio)
-    where = [sympy.StrictLessThan(y.log_ratio, 0)] if below else []
-    for side in (1, -1):
-        if nonnegative(side * slope, where, Deadline(_SECONDS), strictly=True).status is Status.PROVED:
-            spoiled = None
-            break
-    else:
-        side, spoiled = 1, _both_ways(slope, y.log_ratio)
-        if spoiled is None:
-            return
+    where = [*domains, *([sympy.StrictLessThan(y.log_ratio, 0)] if below else [])]
+    here = [place for place in _PLACES if place < 0 or not below]
+    as_set = {sign(slope, {y.log_ratio: place, **(settings or {})}) for place in here}
+    sides = [side for side in (1, -1) if -side not in as_set]
+    side = next((side for side in sides if _rises(side * slope, y.log_ratio, where)), None)
     yield Reading(
-        shape=shape.subs(Z, side * Z),
+        shape=shape.subs(Z, (side or 1) * Z),
         y=y,
         normalizer=sympy.S.One,
         point="Q the point mass on the other output of the pair",
         relaxations=("generalised_link",),
-        link=side * link,
-        spoiled=spoiled,
+        link=(side or 1) * link,
+        spoiled=_both_ways(slope, y.log_ratio, where, settings or {}) if side is None else None,
     )
 
 
-def _both_ways(slope: Expr, log_ratio: Symbol) -> dict[str, str] | None:
-    """Return two log-ratios at which a link rises and falls, for hyperparameters of 1; links are unique."""
-    at_1 = slope.subs(dict.fromkeys(slope.free_symbols - {log_ratio}, sympy.S.One))
-    signs = {sign(at_1, {log_ratio: place}): place for place in _PLACES}
+def _rises(slope: Expr, log_ratio: Symbol, where: Sequence[Relational]) -> bool:
+    """Return whether a function with this slope is proved to increase, for all hyperparameters.
+
+    An elementary function without cases is analytic. If its slope is nowhere negative, and positive somewhere, then it
+    vanishes at isolated places only.
+    """
+    if slope.has(*_WITH_CASES):
+        return False
+    deadline = Deadline(_SECONDS)
+    if decide(slope, where, deadline).status is not Status.PROVED:
+        return False
+    somewhere = (slope.subs(log_ratio, place) for place in _PLACES if place < 0)
+    known = [relation for relation in where if log_ratio not in relation.free_symbols]
+    return any(decide(value, known, deadline, strictly=True).status is Status.PROVED for value in somewhere)
+
+
+def _both_ways(slope: Expr, log_ratio: Symbol, where: Sequence[Relational], settings: Mapping[Symbol, Expr]) -> Spoiled:
+    """Return two log-ratios at which a link rises and falls, for links are unique; or that this is open."""
+    as_set = slope.subs(dict(settings))
+    others: dict[Expr, Expr] = {symbol: still(symbol) for symbol in as_set.free_symbols - {log_ratio}}
+    as_set = as_set.subs(others)
+    here = [relation for relation in where if relation.free_symbols == {log_ratio}]
+    hints = [decide(side * as_set, here, Deadline(_SECONDS)).hint for side in (1, -1) if as_set.free_symbols]
+    places = [*_PLACES, *(hint[log_ratio] for hint in hints if log_ratio in hint)]
+    possible = [place for place in places if all(relation.subs(log_ratio, place) == sympy.true for relation in here)]
+    signs = {sign(as_set, {log_ratio: place}): place for place in reversed(possible)}
     if 1 not in signs or -1 not in signs:
-        return None
-    return {"the link rises at log_ratio": str(signs[1]), "and falls at log_ratio": str(signs[-1])}
+        return Spoiled(statement=f"the link g rises everywhere, g' = {slope}")
+    known = [relation for relation in where if log_ratio not in relation.free_symbols]
+    free = {symbol: place for symbol, place in others.items() if symbol not in settings}
+    for_all = all(
+        decide(side * slope.subs({**free, log_ratio: place}), known, Deadline(_SECONDS), strictly=True).status
+        is Status.PROVED
+        for side, place in signs.items()
+        if side
+    )
+    return Spoiled(
+        statement="r = g(log_ratio) must rise; this g rises at one log-ratio and falls at another",
+        witness={"slope of g": str(slope), "the link rises at log_ratio": str(signs[1])}
+        | {"and falls at log_ratio": str(signs[-1])}
+        | {str(symbol): str(place) for symbol, place in free.items()},
+        as_set=frozenset() if for_all else frozenset(slope.free_symbols & set(settings)),
+    )
 
 
 def _relinked(term: Expr, one: Symbol, other: Symbol, among: Sequence[Output], links: list[Expr]) -> Expr:

@@ -71,6 +71,8 @@ def never_monotone(even: Expr, odd: Expr, deadline: Deadline) -> bool:
     slopes = [sympy.diff(part, Z) for part in (even, odd)]
     if slopes[0] == 0 or slopes[1] == 0 or any(slope.has(sympy.Piecewise) for slope in slopes):
         return False
+    if _turns_at_0(even, odd):
+        return True
     if _outgrows(slopes[0], slopes[1], deadline):
         return True
     if not _is_odd_polynomial(slopes[0], slopes[1]):
@@ -90,6 +92,21 @@ def _prevails(even: Expr, odd: Expr) -> bool:
     if slope is None or not (slope.is_infinite or sign(slope) in (1, -1)):
         return False
     return far_slope(even.subs(Z, -Z)) == slope and far_slope(odd) == 0
+
+
+def _turns_at_0(even: Expr, odd: Expr) -> bool:
+    """Return whether near 0 the slope of even + k * odd is even''(0) z, whatever k is: it changes sign there.
+
+    So it is where both are twice continuously differentiable, odd'(0) = 0 and even''(0) is not.
+    """
+    if any(part.has(sympy.Abs, sympy.sign) or not _whole_powers(part) for part in (even, odd)):
+        return False
+    return identically_zero(sympy.diff(odd, Z).subs(Z, 0)) and sign(sympy.diff(even, Z, 2).subs(Z, 0)) in (1, -1)
+
+
+def _whole_powers(function: Expr) -> bool:
+    """Return whether no power of what varies may be broken, so that the function is analytic where it is finite."""
+    return all(power.exp.is_Integer or Z not in power.base.free_symbols for power in function.atoms(sympy.Pow))
 
 
 def _is_odd_polynomial(even_slope: Expr, odd_slope: Expr) -> bool:

@@ -1,10 +1,10 @@
 """Which output is y, and which distribution Q carries the reference point: z = r(y) - E_Q[r]."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sympy
-from sympy import Expr
+from sympy import Expr, Symbol
 
 from halotheory.proving.shape import Z
 from halotheory.reading.direction import Direction, along, directions
@@ -12,6 +12,21 @@ from halotheory.reading.outputs import KL, Output, moving
 
 Normaliser = Callable[[Output], Expr]
 """l(y), from an output."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spoiled:
+    """Why a reading that fits in form is none, or is open.
+
+    Attributes:
+        statement: what fails, or is open.
+        witness: the counterexample; None where it is open.
+        as_set: the hyperparameters whose values the counterexample needs.
+    """
+
+    statement: str
+    witness: Mapping[str, str] | None = None
+    as_set: frozenset[Symbol] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +39,10 @@ class Reading:
         normalizer: l(y).
         point: E_Q[r], with Q named.
         own_included: whether Q gives y itself a weight.
+        expected: the coefficients of E_Q[r].
         relaxations: what the reading needs.
         link: the increasing function of the log-ratio that r is, in place of l times the log-ratio.
-        spoiled: a point at which the reading fails, if there is one.
+        spoiled: why the reading fails or is open, if it does or is.
     """
 
     shape: Expr
@@ -34,9 +50,10 @@ class Reading:
     normalizer: Expr
     point: str
     own_included: bool = False
+    expected: Direction = field(default_factory=dict)
     relaxations: tuple[str, ...] = ()
     link: Expr | None = None
-    spoiled: Mapping[str, str] | None = None
+    spoiled: Spoiled | None = None
 
 
 def readings(term: Expr, y: Output, among: Sequence[Output], *, kl: bool) -> Iterator[Reading]:
@@ -71,7 +88,15 @@ def readings(term: Expr, y: Output, among: Sequence[Output], *, kl: bool) -> Ite
                     normalizer=normaliser,
                     point=_named(z, y, among),
                     own_included=own_included,
+                    expected=_expected(z, normaliser, y),
                 )
+
+
+def _expected(z: Direction, normaliser: Expr, y: Output) -> Direction:
+    """Return the coefficients of E_Q[r] = r - z."""
+    own = sympy.cancel(normaliser - z[y.log_ratio])
+    others = {symbol: -value for symbol, value in z.items() if symbol != y.log_ratio}
+    return others | ({y.log_ratio: own} if own != 0 else {})
 
 
 def _usual(y: Output, among: Sequence[Output], *, kl: bool) -> list[Direction]:

@@ -37,6 +37,42 @@ def test_what_is_no_clamp_of_the_mean_is_not_read_as_one(term: sympy.Expr) -> No
     assert list(estimated_readings(term, Y, BATCH, kl=False)) == []
 
 
+def _clamped(below: sympy.Expr, low: sympy.Expr, above: sympy.Expr, high: sympy.Expr) -> sympy.Expr:
+    """z0 = below where the mean is under low, above where it is over high, else the mean."""
+    return exp(Y.log_ratio - Piecewise((below, low > MEAN), (above, high < MEAN), (MEAN, True)))
+
+
+def test_both_bounds_of_a_clamp_may_be_given() -> None:
+    zero, five = sympy.S.Zero, sympy.Integer(5)
+    first = next(estimated_readings(_clamped(zero, zero, five, five), Y, BATCH, kl=False))
+    assert first.spoiled is None
+    outer, inner = Piecewise((MEAN, MEAN <= 5), (5, True)), Piecewise((MEAN, MEAN >= 0), (0, True))
+    for term in (Piecewise((outer, outer >= 0), (0, True)), Piecewise((inner, inner <= 5), (5, True))):
+        assert next(estimated_readings(exp(Y.log_ratio - term), Y, BATCH, kl=False)).spoiled is None
+
+
+def test_exchanged_bounds_are_no_clamp() -> None:
+    zero, five = sympy.S.Zero, sympy.Integer(5)
+    first = next(estimated_readings(_clamped(five, zero, zero, five), Y, BATCH, kl=False))
+    assert first.spoiled is not None
+    assert first.spoiled.witness is not None
+    (m1, m2), (z1, z2) = (map(sympy.Rational, value.split(" -> ")) for value in first.spoiled.witness.values())
+    assert m1 < m2
+    assert z1 > z2
+
+
+def test_a_clamp_between_hyperparameters_is_open_unless_their_order_is_known() -> None:
+    low, high = sympy.symbols("low high", positive=True)
+    term = _clamped(low, low, high, high)
+    assert next(estimated_readings(term, Y, BATCH, kl=False)).spoiled is not None
+    assert next(estimated_readings(term, Y, BATCH, kl=False, domains=[low < high])).spoiled is None
+
+
+def test_a_choice_by_the_own_reward_is_no_clamp() -> None:
+    term = exp(Y.log_ratio - Piecewise((MEAN, Y.log_ratio >= 0), (0, True)))
+    assert list(estimated_readings(term, Y, BATCH, kl=False)) == []
+
+
 @pytest.mark.parametrize(
     ("one", "other", "alike"),
     [

@@ -39,6 +39,48 @@ def longer_matters_more(policy_logps, reference_logps, desirable, kl, lengths):
     return lengths * torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
 
 
+def minus_a_sum(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    h = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)
+    return -(1 + h.detach().abs()) * F.logsigmoid(h)
+
+
+def added_weight(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    h = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)
+    return F.softplus(-h) + h.detach().relu() * F.softplus(-h)
+
+
+def weighted_by_label(policy_logps, reference_logps, desirable, kl):
+    z = policy_logps - reference_logps - kl
+    weight = torch.where(desirable, 1 + z.detach().abs(), z.detach().exp())
+    return weight * torch.where(desirable, -torch.sigmoid(z), torch.sigmoid(z))
+
+
+def balanced(policy_logps, reference_logps, desirable, kl):
+    z = policy_logps - reference_logps - kl
+    weight = torch.where(desirable, 1.0, desirable.sum().clamp(min=1) / (~desirable).sum().clamp(min=1))
+    return weight * torch.where(desirable, torch.sigmoid(-z), torch.sigmoid(z))
+
+
+@pytest.mark.parametrize("loss", [minus_a_sum, added_weight, weighted_by_label])
+def test_a_detached_factor_is_put_together_and_its_sign_is_a(loss: Callable[..., Tensor]) -> None:
+    form = next(form for form in _forms(loss) if "detached_weight" in form.relaxations)
+    assert form.spoiled is None
+    (factor,) = form.context
+    assert factor.is_positive
+    for shape in form.shapes.values():
+        assert factor not in sympy.expand(shape / factor).free_symbols
+
+
+def test_factors_that_differ_between_labels_are_named_for_each() -> None:
+    form = next(form for form in _forms(weighted_by_label) if "detached_weight" in form.relaxations)
+    assert any("for desirable outputs" in note and "for undesirable outputs" in note for note in form.notes)
+
+
+def test_weights_from_the_composition_of_the_batch_are_class_weights() -> None:
+    form = _forms(balanced)[0]
+    assert list(form.relaxations) == ["context_indexed_value", "class_weights"]
+
+
 def test_dpo_has_one_form_and_beta_is_its_normaliser() -> None:
     (form,) = _forms(losses.dpo)
     assert str(form.normalizer) == "beta"

@@ -48,9 +48,7 @@ AWAY = sympy.Piecewise((Z - 5, Z >= 5), (5 - Z, True))
 LOG_COSH = AWAY + sympy.log(1 + sympy.exp(-2 * AWAY))
 
 
-@pytest.mark.parametrize(
-    "loss", [(1 - Z) ** 2, dpo + Z**2 / 10, sympy.Abs(Z - 1).rewrite(sympy.Piecewise), LOG_COSH]
-)
+@pytest.mark.parametrize("loss", [(1 - Z) ** 2, dpo + Z**2 / 10, sympy.Abs(Z - 1).rewrite(sympy.Piecewise), LOG_COSH])
 def test_a_valley_is_no_mixture_at_any_rate(loss: sympy.Expr) -> None:
     even, odd = mixture.parts(loss)
     assert mixture.possible_rates(even, odd, [], Deadline(10)).refuted or mixture.never_monotone(
@@ -93,3 +91,9 @@ def test_flipped_labels_of_concave_kto_may_be_flipped_back(rate: Rational) -> No
 
 def test_unrelated_terms_of_two_labels_have_no_rate() -> None:
     assert mixture.labelled_rates([1 / (1 + exp(-Z)), exp(-Z)], [], mirrored=False).refuted
+
+
+def test_what_has_its_valley_at_0_is_no_mixture_whatever_the_rate() -> None:
+    for weighted in (Z**2 * dpo, Z**2 * exp(Z)):
+        even, odd = mixture.parts(weighted)
+        assert mixture.never_monotone(even, odd, Deadline(10))
