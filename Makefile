@@ -37,6 +37,7 @@ bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt --group bench
 	$(BIN)/python tests/benchmarks/command_line.py
 	$(BIN)/python tests/benchmarks/checker.py --markdown docs/benchmarks.inc
+	$(BIN)/python tests/benchmarks/worlds.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

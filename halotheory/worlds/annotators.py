@@ -8,7 +8,7 @@ from torch import Tensor
 from halotheory.errors import HaloTheoryError
 from halotheory.worlds.world import World, check_distribution, check_shape
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,7 @@ class Annotators:
         for name, tensor in (("preference", self.preference), ("thumbs", self.thumbs)):
             if not bool(((tensor >= 0) & (tensor <= 1)).all()):
                 raise HaloTheoryError(f"{name} has a value outside of [0, 1]; give probabilities")
-        tolerance = _TOLERANCE if self.thumbs.dtype == torch.float64 else 1e-5
-        if bool(((self.preference + self.preference.mT - 1).abs() > tolerance).any()):
+        if bool(((self.preference + self.preference.mT - 1).abs() > _TOLERANCE).any()):
             raise HaloTheoryError("preference: P(y over y') and P(y' over y) must sum to one")
 
     def preferred(self, prompts: Tensor, first: Tensor, second: Tensor, *, generator: torch.Generator) -> Tensor:

@@ -150,7 +150,7 @@ def _decompositions() -> dict[Any, Callable[..., Any]]:
 
 # From the traced graph to terms
 
-_SAME = {"alias", "detach", "clone", "view", "reshape", "expand", "unsqueeze", "squeeze", "copy_", "lift_fresh_copy"}
+_SAME = {"alias", "detach", "clone", "view", "reshape", "expand", "unsqueeze", "squeeze", "lift_fresh_copy"}
 _FILLED = {"full": 1, "full_like": 1, "scalar_tensor": 0}
 _DIRECT = {
     **{name: name for name in ("neg", "abs", "exp", "log", "log1p", "expm1", "tanh", "atan", "erf", "sqrt", "sign")},
@@ -183,6 +183,8 @@ def _check_elementwise(loss: Loss, node: Node) -> None:
 def _value(loss: Loss, node: Node, values: Mapping[Node, Value], terms: Terms) -> Value:
     operation: Any = node.target
     name = operation.__name__.split(".")[0]
+    if name.endswith("_") and any(node < user for user in _first_argument(node).users):
+        raise loss.error(f"changes in place what it uses again ({operation}), which native code does not know")
     if name in _FILLED:
         filled = node.args[_FILLED[name]]
         assert isinstance(filled, int | float)
@@ -192,7 +194,8 @@ def _value(loss: Loss, node: Node, values: Mapping[Node, Value], terms: Terms) -
     first: Any = operands[0]
     if name == "copy_":
         return operands[1]  # type: ignore[return-value]
-    if name in _SAME or (name == "sum" and node.meta["val"].numel() == node.args[0].meta["val"].numel()):  # type: ignore[union-attr]
+    name = name.removesuffix("_")
+    if name in _SAME or (name == "sum" and node.meta["val"].numel() == _first_argument(node).meta["val"].numel()):
         return first
     if name == "_to_copy":
         return terms.make("number", first) if isinstance(first, Term) and first.is_mask else first
@@ -204,6 +207,12 @@ def _value(loss: Loss, node: Node, values: Mapping[Node, Value], terms: Terms) -
     if result is None:
         raise loss.error(f"uses {operation}, which native code does not know")
     return result
+
+
+def _first_argument(node: Node) -> Node:
+    argument = node.args[0]
+    assert isinstance(argument, Node)
+    return argument
 
 
 def _arithmetic(name: str, operands: list[Any], options: Mapping[str, Any], terms: Terms) -> Value | None:

@@ -4,7 +4,7 @@
 //   OUTPUTS, CELLS (pairs i < j, or outputs), PAIRED, SETTINGS (how many), REFERENCE_POINT (as below), and
 //   slopes(...): adds the loss's weighted derivatives by the log-probabilities of a cell, in both orders or labels.
 // Arrays hold the eight worlds of a block last: logits, reference and lengths [block][prompt][output], weights
-// [block][prompt][cell][2], prompt_shares [block][prompt], output_shares [block][output], settings [block][name].
+// [block][prompt][cell][2], prompt_shares [block][prompt], output_shares [block][output], settings [block][name], learning_rates [block].
 #include <cstdlib>
 
 enum { NUMBER, KL, SHARED_KL, MISMATCHED };
@@ -25,7 +25,7 @@ INLINE void log_probabilities(const Vector* logits, Vector* logps, Vector* polic
 
 extern "C" void descend(double* logits_of, const double* reference_of, const double* lengths_of,
                         const double* weights_of, const double* prompt_shares_of, const double* output_shares_of,
-                        const double* settings_of, double number, double learning_rate, long num_prompts, long first,
+                        const double* settings_of, double number, const double* learning_rates, long num_prompts, long first,
                         long last, long steps) {
     const long size = num_prompts * OUTPUTS;
     Vector* memory = static_cast<Vector*>(std::aligned_alloc(64, (5 * size + num_prompts) * sizeof(Vector)));
@@ -35,6 +35,7 @@ extern "C" void descend(double* logits_of, const double* reference_of, const dou
         double* own = logits_of + block * size * LANES;
         const double* shares = prompt_shares_of + block * num_prompts * LANES;
         const double* output_shares = output_shares_of + block * OUTPUTS * LANES;
+        const Vector learning_rate = load(learning_rates + block * LANES);
         Vector settings[SETTINGS + 1];
         for (int k = 0; k < SETTINGS; k++) settings[k] = load(settings_of + (block * SETTINGS + k) * LANES);
         for (long i = 0; i < size; i++) {

@@ -48,9 +48,15 @@ class Descent:
     num_outputs: int
     num_worlds: int
 
-    def run(self, logits: Tensor, learning_rate: float, steps: int) -> Tensor:
-        """Return the logits after a number of steps, nats, (W, X, Y)."""
-        own = _blocks(logits)
+    def run(self, logits: Tensor, learning_rates: Tensor, steps: int) -> Tensor:
+        """Return the logits after a number of steps, nats, (W, X, Y).
+
+        Args:
+            logits: to begin from, nats, (W, X, Y).
+            learning_rates: (W,).
+            steps: how many.
+        """
+        own, rates = _blocks(logits), _blocks(learning_rates)
         blocks, threads = own.shape[0], torch.get_num_threads()
         bounds = [blocks * k // threads for k in range(threads + 1)]
 
@@ -59,7 +65,7 @@ class Descent:
                 own.data_ptr(),
                 *(array.data_ptr() for array in self.arrays),
                 self.number,
-                learning_rate,
+                rates.data_ptr(),
                 self.num_prompts,
                 first,
                 last,
@@ -173,6 +179,6 @@ def _compiled(source: str) -> Callable[..., None]:
     except subprocess.TimeoutExpired as error:
         raise HaloTheoryError(f"{compiler} took more than {_SECONDS} s; train with engine='eager'") from error
     function = ctypes.CDLL(str(base.with_suffix(".so"))).descend
-    function.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_double] * 2 + [ctypes.c_long] * 4
+    function.argtypes = [ctypes.c_void_p] * 7 + [ctypes.c_double, ctypes.c_void_p] + [ctypes.c_long] * 4
     function.restype = None
     return function

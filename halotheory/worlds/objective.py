@@ -21,7 +21,7 @@ from halotheory.worlds.reference_point import (
 )
 from halotheory.worlds.world import World
 
-_CELLS_AT_ONCE = 2**16  # examples: half a megabyte for each of their tensors
+_CELLS_AT_ONCE = 2**15  # examples: in a core's cache, and below the size from which torch starts threads of its own
 
 
 @dataclass(frozen=True, kw_only=True)

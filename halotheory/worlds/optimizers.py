@@ -1,7 +1,7 @@
 """Optimisers as pure functions of parameters, gradient and state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -21,13 +21,17 @@ class Optimizer(Protocol):
         """Return the parameters and the state after a step."""
         ...
 
+    def chosen(self, worlds: slice) -> "Optimizer":
+        """Return the optimiser of some of the worlds."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class GradientDescent:
     """theta - learning_rate * g.
 
     Attributes:
-        learning_rate: > 0, a number, or one that broadcasts against (W, X, Y).
+        learning_rate: > 0, a number, or one for each world, (W,).
     """
 
     learning_rate: float | Tensor
@@ -38,7 +42,13 @@ class GradientDescent:
 
     def step(self, parameters: Tensor, gradient: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the parameters after a step."""
-        return parameters - self.learning_rate * gradient, state
+        rate = self.learning_rate
+        return parameters - (rate.reshape(-1, 1, 1) if isinstance(rate, Tensor) else rate) * gradient, state
+
+    def chosen(self, worlds: slice) -> "GradientDescent":
+        """Return the optimiser of some of the worlds."""
+        rate = self.learning_rate
+        return replace(self, learning_rate=rate[worlds]) if isinstance(rate, Tensor) else self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +81,10 @@ class Adam:
         moved = parameters - self.learning_rate / (1 - self.mean_decay**count) * mean / root
         return moved, {"mean": mean, "square": square, "count": state["count"] + 1}
 
+    def chosen(self, worlds: slice) -> "Adam":
+        """Return the optimiser of some of the worlds: the same."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class RMSprop:
@@ -94,3 +108,7 @@ class RMSprop:
         """Return the parameters and the running mean after a step."""
         square = self.square_decay * state["square"] + (1 - self.square_decay) * gradient**2
         return parameters - self.learning_rate * gradient / (square.sqrt() + self.epsilon), {"square": square}
+
+    def chosen(self, worlds: slice) -> "RMSprop":
+        """Return the optimiser of some of the worlds: the same."""
+        return self

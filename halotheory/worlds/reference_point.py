@@ -68,8 +68,10 @@ def apart(prompts: Tensor) -> Tensor:
     size = prompts.shape[1]
     kept = torch.arange(size, device=prompts.device).expand_as(prompts)
     clashes = (prompts == prompts.roll(-1, dims=1)).any(1, keepdim=True)
-    counts = (prompts[:, :, None] == prompts[:, None, :]).sum(-1)
-    key = (size - counts) * (prompts.max() + 1) + prompts
+    num_prompts = int(prompts.max()) + 1
+    counts = torch.zeros(len(prompts), num_prompts, dtype=torch.int64, device=prompts.device)
+    counts = counts.scatter_add(1, prompts, torch.ones_like(prompts)).gather(1, prompts)
+    key = (size - counts) * num_prompts + prompts
     grouped = key.argsort(dim=1, stable=True)
     places = torch.cat([kept[0, 0::2], kept[0, 1::2]])
     moved = torch.empty_like(grouped)

@@ -104,9 +104,11 @@ def train(
     descent = _native(population, optimizer, begin, marks[-1], engine)
     if descent is not None:
         return _recorded(world, marks, *_descended(population, descent, begin, marks, tolerance), "native")
-    pieces = [
-        _run(begin[part.worlds], optimizer, marks, part.value_and_gradient, tolerance) for part in population.parts
-    ]
+
+    pieces: list[tuple[Tensor, Tensor, Tensor]] = []
+    for part in population.parts:
+        own = optimizer.chosen(part.worlds)
+        pieces.append(_run(begin[part.worlds], own, marks, part.value_and_gradient, tolerance))
     rows, losses, slopes = zip(*pieces, strict=True)
     return _recorded(world, marks, torch.cat(rows, dim=1), torch.cat(losses, dim=1), torch.cat(slopes), "eager")
 
@@ -190,19 +192,21 @@ def _native(
     if engine == "eager" or (engine == "auto" and seconds < _LONG):
         return None
     try:
-        if not isinstance(optimizer, GradientDescent) or isinstance(optimizer.learning_rate, Tensor):
-            raise HaloTheoryError("native code knows gradient descent with one learning rate; use engine='eager'")
-        learning_rate = optimizer.learning_rate
+        if not isinstance(optimizer, GradientDescent):
+            raise HaloTheoryError("native code knows gradient descent and no other optimiser; use engine='eager'")
+        rate = torch.as_tensor(optimizer.learning_rate, dtype=begin.dtype).expand(len(begin))
         native = native_descent(population.objective, population.feedback)
         some = population.parts[0]
-        stepped = begin[some.worlds] - learning_rate * some.value_and_gradient(begin[some.worlds])[1]
-        if not torch.allclose(native.run(begin, learning_rate, 1)[some.worlds], stepped, rtol=1e-9, atol=1e-9):
+        wanted, _ = optimizer.chosen(some.worlds).step(
+            begin[some.worlds], some.value_and_gradient(begin[some.worlds])[1], {}
+        )
+        if not torch.allclose(native.run(begin, rate, 1)[some.worlds], wanted, rtol=1e-9, atol=1e-9):
             raise population.objective.loss.loss.error("steps otherwise in native code; use engine='eager'")
     except HaloTheoryError:
         if engine == "native":
             raise
         return None
-    return lambda logits, count: native.run(logits, learning_rate, count)
+    return lambda logits, count: native.run(logits, rate, count)
 
 
 def _descended(
