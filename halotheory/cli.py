@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from halotheory.errors import HaloTheoryError
 from halotheory.files import write_text
 from halotheory.isolation import DEFAULT_TIMEOUT, check_file_isolated, examine_file_isolated, is_file
 from halotheory.settings import parse_settings
+from halotheory.simulate import simulate
 
 if TYPE_CHECKING:
     from halotheory.findings import Verdict
@@ -210,10 +212,11 @@ def new(
     """
     from halotheory.scaffold import new_loss, write_loss
 
+    _targets(path)
     source = new_loss(value_function, reference_point=reference_point, settings=parse_settings(settings or []))
     write_loss(path, source, overwrite=force)
     print(path)
-    print(f"next: halotheory check {path}", file=sys.stderr)
+    print(f"next: halotheory check {shlex.quote(str(path))}", file=sys.stderr)
     return DONE
 
 
@@ -242,6 +245,9 @@ def plot(
     draw_value_functions(_checked(names, settings or [], timeout=timeout), output, reach=reach)
     print(output)
     return DONE
+
+
+app.command()(simulate)
 
 
 def _examined(

@@ -347,7 +347,7 @@ def _shown(path: str) -> str:
     try:
         return str(Path(path).resolve().relative_to(Path.cwd()))
     except (OSError, ValueError):
-        return path
+        return os.path.normpath(path)
 
 
 def _argument(parameter: inspect.Parameter, fail: Callable[[str, str], NoReturn]) -> str:

@@ -44,7 +44,7 @@ def parse_domain(name: str, text: str) -> list[Bound]:
     for chain in re.split(r"\band\b", text):
         match = re.fullmatch(form, chain.strip())
         if match is None or match.lastindex is None:
-            raise ValueError(f"the domain {text!r} is not understood; write it as '0 <= {name} < 0.5'")
+            raise ValueError(f"the domain {text!r} is not understood; write it as '0 <= {name} < 0.5', with this name")
         left, before, after, right = match.groups()
         if left is not None:
             bounds.append(Bound(relation=_TURNED[before], number=Rational(left)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import sympy
 from sympy import Expr, Piecewise, Rational, Symbol
+from sympy.logic.boolalg import Boolean
 
 from halotheory.errors import HaloTheoryError
 from halotheory.proving.shape import Z
@@ -74,6 +75,7 @@ FUNCTIONS: Mapping[str, tuple[Callable[..., Any], int | None]] = {
 }
 """The functions that a formula may use, each with the number of its arguments, None where any will do."""
 
+_WRITTEN = [name for name in FUNCTIONS if name.islower()]  # the others are SymPy's names for the same
 _CONSTANTS = {"pi": sympy.pi, "E": sympy.E, "oo": sympy.oo}
 _OPERATIONS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -109,6 +111,8 @@ def read_formula(text: str, names: Mapping[str, Symbol] | None = None) -> Expr:
     Raises:
         HaloTheoryError: anything else, named.
     """
+    if not text.strip():
+        raise HaloTheoryError("the formula is empty; write v(z), for example 1/(1+exp(-beta*z))")
     if len(text) > _LONGEST:
         raise HaloTheoryError(f"formula of {len(text)} characters: the most is {_LONGEST}")
     try:
@@ -117,9 +121,10 @@ def read_formula(text: str, names: Mapping[str, Symbol] | None = None) -> Expr:
     except SyntaxError as error:
         raise HaloTheoryError(f"formula '{text}': {error.msg}, at character {error.offset}") from error
     except (ZeroDivisionError, TypeError, ValueError, RecursionError, MemoryError) as error:
-        raise HaloTheoryError(f"formula '{text}': no expression of numbers: {error}") from error
+        raise HaloTheoryError(f"formula '{text}': no expression of numbers; a choice is where(z > 0, a, b)") from error
     if not isinstance(value, Expr) or value.has(sympy.nan, sympy.zoo, sympy.oo, sympy.I):
-        raise HaloTheoryError(f"formula '{text}': its value is no real number, but {value}")
+        shown = "a comparison" if isinstance(value, Boolean) else "infinite or undefined"
+        raise HaloTheoryError(f"formula '{text}': its value is no real number, but {shown}")
     return value
 
 
@@ -186,11 +191,12 @@ class _Reader:
         if name is None or name not in FUNCTIONS:
             shown = ast.unparse(node.func)
             near = difflib.get_close_matches(shown, FUNCTIONS, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(FUNCTIONS)}"
+            hint = (f"; did you mean '{near[0]}'?" if near else "") + f"; there are: {', '.join(_WRITTEN)}"
             raise HaloTheoryError(f"formula '{self._text}': unknown function '{shown}'{hint}")
         function, count = FUNCTIONS[name]
         if node.keywords or (count is not None and len(node.args) != count) or not node.args:
-            raise self._refused(node, f"needs {count or 'one or more'} arguments without names")
+            needed = {None: "one or more arguments", 1: "one argument"}.get(count, f"{count} arguments")
+            raise self._refused(node, f"needs {needed} without names")
         return function(*[self.read(argument) for argument in node.args])
 
     def _refused(self, node: ast.AST, why: str) -> HaloTheoryError:

@@ -249,7 +249,7 @@ def _explained(answer: Mapping[str, Any], spec: str, timeout: float) -> str:
     place = _place(answer["dump"], _path(spec))
     if "silent" in answer:
         doing, seconds = answer["silent"], _START if answer["silent"] == "starting" else timeout
-        return f"{place}: no answer within the {seconds:g} s of --timeout, while {doing}; a loop without end?"
+        return f"{place}: no answer within {seconds:g} s, while {doing}; a loop without end?"
     return f"{place}: {_ending(answer['ended'])}, while {answer['stage']}; a loss file must not end the process"
 
 

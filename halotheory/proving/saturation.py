@@ -11,6 +11,7 @@ from halotheory.findings import Status
 from halotheory.proving.germs import OpenError, gathered, leading, limit, on_the_tail
 from halotheory.proving.shape import Z
 
+_NO_SYMBOLS = "the loss as it is"
 _PATIENCE = 5.0  # seconds for one limit
 
 
@@ -80,11 +81,12 @@ def saturation(v: Expr, settings: Mapping[Symbol, Expr] | None = None) -> Satura
 
 def _for_both(symbol: Symbol, up: Tail, down: Tail) -> Tail:
     """Return what holds for both signs of a symbol that v depends on, such as an advantage."""
-    same = up.limit == down.limit and up.limit is not None and up.holds_for == down.holds_for
-    if same and str(symbol) not in str(up.limit):
-        return replace(up, method=f"{up.method}, for both signs of {symbol}")
+    claims = [claim for claim in (up.holds_for, down.holds_for) if claim != _NO_SYMBOLS]
+    holds_for = ", ".join(dict.fromkeys(claims)) or _NO_SYMBOLS
+    if up.limit == down.limit and up.limit is not None and str(symbol) not in up.limit:
+        return replace(up, holds_for=holds_for, method=f"{up.method}, for both signs of {symbol}")
     told = [f"for {symbol} {sign} 0: {tail.limit or tail.method}" for sign, tail in ((">", up), ("<", down))]
-    return replace(up, status=Status.UNDECIDED, limit=None, method="; ".join(told))
+    return replace(up, status=Status.UNDECIDED, limit=None, holds_for=holds_for, method="; ".join(told))
 
 
 def far_slope(v: Expr) -> Expr | None:
@@ -100,7 +102,7 @@ def _tail(v: Expr, settings: Mapping[Symbol, Expr], toward: str) -> Tail:
     """Return what v' tends to as z -> oo, for v already turned the right way."""
     turned = 1 if toward == "+oo" else -1
     free = sorted(v.free_symbols & set(settings), key=str)
-    every = ", ".join(f"every {symbol} > 0" for symbol in free) or "the loss as it is"
+    every = ", ".join(f"every {symbol} > 0" for symbol in free) or _NO_SYMBOLS
     as_set = ", ".join(f"{symbol} = {settings[symbol]}" for symbol in free)
     tried = []
     for function, holds_for in ((v, every), *(((v.subs(dict(settings)), as_set),) if free else ())):

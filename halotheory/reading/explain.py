@@ -123,7 +123,7 @@ def _bent(finding: Finding, v: Expr | None, settings: Mapping[Symbol, Expr]) -> 
         return {}
     rest = at_settings - part
     mended = Z in rest.free_symbols and part in sympy.Add.make_args(at_settings) and _has_the_shape(rest)
-    remedy = {"remedy": f"v keeps its shape without it: {shown(rest)}"} if mended else {}
+    remedy = {"remedy": f"without it v would be {shown(rest)}, which has the shape"} if mended else {}
     return {"guilty": shown(part), **remedy}
 
 

@@ -1,8 +1,7 @@
 """Pages and articles: the templates' environment, and prose for browsers and for LaTeX."""
 
 import re
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import Any
 
@@ -12,7 +11,10 @@ from sympy import Expr
 
 from halotheory.findings import Status
 from halotheory.reporting.drawing import svg, tikz
-from halotheory.reporting.typeset import GREEK, latex, mathml, parsed, prose
+from halotheory.reporting.typeset import GREEK, in_ascii, latex, mathml, parsed, prose
+
+_CODE_WIDTH = 94  # characters of a line of code in an article
+_LONG_FORMULA = 100  # characters of LaTeX, from which on a formula may not fit into a line
 
 Filters = Mapping[str, Callable[..., object]]
 
@@ -94,7 +96,7 @@ def _latex_index(head: str, tail: str) -> str:
 
 
 def _latex_quoted(text: str) -> str:
-    return "".join(_LATEX.get(character) or _ascii(character) for character in text)
+    return "".join(_LATEX.get(character) or in_ascii(character) for character in text)
 
 
 def _html_math(expression: Expr | str | None, text: str = "") -> Markup:
@@ -108,7 +110,10 @@ def _html_math(expression: Expr | str | None, text: str = "") -> Markup:
 def _latex_math(expression: Expr | str | None, text: str = "") -> str:
     if isinstance(expression, str):
         expression, text = parsed(expression), expression
-    return latex_text(text) if expression is None else f"${latex(expression)}$"
+    if expression is None:
+        return latex_text(text)
+    formula = latex(expression)
+    return rf"\fitted{{${formula}$}}" if len(formula) > _LONG_FORMULA else f"${formula}$"
 
 
 def _sentence(text: str) -> str:
@@ -119,13 +124,19 @@ def _sentence(text: str) -> str:
 
 
 def _verbatim(code: str) -> str:
-    return "".join(map(_ascii, code)).replace(r"\end{verbatim}", r"\end {verbatim}")
+    lines = [part for line in "".join(map(in_ascii, code)).split("\n") for part in _broken(line)]
+    return "\n".join(lines).replace(r"\end{verbatim}", r"\end {verbatim}")
 
 
-def _ascii(character: str) -> str:
-    if character.isascii():
-        return character
-    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
+def _broken(line: str) -> Iterator[str]:
+    """Yield a line of code in parts that a page is wide enough for; what goes on is set in by eight."""
+    indent = " " * (len(line) - len(line.lstrip()) + 8)
+    while len(line) > _CODE_WIDTH:
+        at = line.rfind(" ", len(indent) + 1, _CODE_WIDTH)
+        at = at + 1 if at > 0 else _CODE_WIDTH
+        yield line[:at].rstrip()
+        line = indent + line[at:]
+    yield line
 
 
 _LATEX_LETTERS = {character: f"\\{name}" for name, character in GREEK.items()} | {"π": r"\pi"}

@@ -1,6 +1,7 @@
 """Formulas that are given as text, set as MathML for browsers and as LaTeX for papers."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from html import escape, unescape
 from xml.dom.minidom import Element, Node, Text
@@ -22,6 +23,7 @@ GREEK = {
     **dict(zip(["tau", "phi", "chi", "psi", "omega"], "τφχψω", strict=True)),
 }
 
+_NAMES = {character: name for name, character in GREEK.items()}
 _SCRIPTED = re.compile(
     r"\b([A-Za-zα-ω])_(?:\{([^{}]*)\}|(\w+))|(?:\^|\*\*)(?:\(([^()]*)\)|(\w+|\*))"
 )  # longer names than a letter are words
@@ -161,7 +163,15 @@ class _Latex(LatexPrinter):
         name = _SHORT.get(str(expr), str(expr))
         if name in GREEK:
             return f"\\{name}"
-        return name if len(name) == 1 else "\\mathrm{" + name.replace("_", "\\ ") + "}"
+        spelt = "".join(f"\\{_NAMES[c]} " if c in _NAMES else in_ascii(c) for c in name)
+        return spelt.strip() if len(name) == 1 else "\\mathrm{" + spelt.replace("_", "\\ ") + "}"
+
+
+def in_ascii(character: str) -> str:
+    """Return a character without its accents, or a question mark for one that LaTeX has no name for."""
+    if character.isascii():
+        return character
+    return unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode() or "?"
 
 
 def decimal(expression: Expr, digits: int = 10) -> str | None:

@@ -33,7 +33,8 @@ def numeric_warnings(traced: Traced) -> list[str]:
     """Return what goes wrong for log-ratios of up to 1000 nats: no loss at all, or none in float32.
 
     One sentence for where it has no value, one for the loss in float32 and one for its gradient at most, each with the
-    mildest log-ratio at which it happens and the operation that is to blame, if it can be told. They are warnings: the verdict is about real numbers.
+    mildest log-ratio at which it happens and the operation that is to blame, if it can be told. They are warnings:
+    the verdict is about real numbers.
     """
     found: dict[str, str] = {}
     for log_ratio in _LOG_RATIOS:

@@ -55,6 +55,7 @@ def test_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
         (["new", "a.txt", "-v", "z"], "a loss file ends in .py"),
         (["new", "a.py", "-v", "z", "--reference-point", "zero"], "'zero' is not one of"),
         (["new", "a.py"], "Missing option"),
+        (["new", "no/a.py", "-v", "z"], "no: no such folder"),
         (["check", "dpo", "--sett", "beta=1"], "No such option"),
         (["check"], "Missing argument"),
         (["chek", "dpo"], "No such command"),
@@ -193,6 +194,14 @@ def test_new_writes_a_loss_that_check_reads(
     assert printed.err == "next: halotheory check my_loss.py\n"
     assert status_of("check", "my_loss.py") == 0
     assert "beta = 0.5" in capsys.readouterr().out
+
+
+def test_the_next_command_can_be_pasted(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert status_of("new", "my loss.py", "-v", "z") == 0
+    assert capsys.readouterr().err == "next: halotheory check 'my loss.py'\n"
 
 
 def test_a_file_is_checked_elsewhere_and_its_prints_are_no_result(

@@ -62,6 +62,13 @@ def test_what_the_sign_of_a_context_does_not_change_is_decided(v: str, shown: st
     assert str(saturation(read_value(v, {}).v)) == shown
 
 
+def test_both_signs_of_a_context_bring_their_hyperparameters() -> None:
+    clipped = read_value(
+        "where(advantage > 0, min(z, high*advantage), min(z, low*advantage))", {"high": 1.3, "low": 0.8}
+    )
+    assert saturation(clipped.v, clipped.settings).gains.holds_for == "every high > 0, every low > 0"
+
+
 def test_what_has_no_leading_term_stays_undecided() -> None:
     found = saturation(sympy.sin(Z))
     assert found.status is Status.UNDECIDED

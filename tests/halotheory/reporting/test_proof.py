@@ -1,5 +1,6 @@
 """The written proof: complete, safe from what a loss file says, and set by LaTeX where there is one."""
 
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -120,13 +121,23 @@ def test_the_same_verdict_gives_the_same_bytes(proofs: dict[str, Proof]) -> None
     assert latex_article(proofs["dpo"]) == latex_article(again)
 
 
+def test_long_lines_of_code_go_on_in_the_next_line(proofs: dict[str, Proof]) -> None:
+    code = "    return " + " + ".join(["policy_logps"] * 20)
+    article = latex_article(replace(proofs["kto"], source=Source(path="my_loss.py", line=1, code=code)))
+    listing = article.partition("\\begin{verbatim}\n")[2].partition("\n\\end{verbatim}")[0]
+    assert [len(line) <= 94 for line in listing.split("\n")] == [True] * 4
+    assert "".join(listing.split()) == "".join(code.split())
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with amsmath and TikZ")
-@pytest.mark.parametrize("spec", LOSSES)
+@pytest.mark.parametrize("spec", [*LOSSES, "ppo_clip"])
 def test_latex_sets_the_article(proofs: dict[str, Proof], spec: str, tmp_path: Path) -> None:
-    (tmp_path / "proof.tex").write_text(latex_article(proofs[spec]), encoding="utf-8")
+    proof = proofs[spec] if spec in proofs else prepared(spec)
+    (tmp_path / "proof.tex").write_text(latex_article(proof), encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "proof.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
+    assert [line for line in done.stdout.splitlines() if re.match(r"Overfull \\hbox \((?!\d\.)", line)] == []  # 10 pt
 
 
 def test_source_is_the_file_where_it_is_short_else_the_function(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ def test_greek_is_greek_and_long_names_stay_whole() -> None:
     assert latex(_read(TEXTS[0])) == r"\frac{1}{1 + e^{- \beta z}}"
     assert r"\mathrm{loss\ aversion}" in latex(_read(TEXTS[1]))
     assert latex(_read(TEXTS[4])) == r"\beta \rho"
+    assert latex(_read("βeta*λ*märgin")) == r"\mathrm{margin} \mathrm{\beta eta} \lambda"
     assert ">β<" in mathml(_read(TEXTS[0]))
 
 
