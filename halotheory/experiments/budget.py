@@ -1,0 +1,46 @@
+"""How much an experiment may spend, the same for every loss."""
+
+from dataclasses import dataclass
+
+import torch
+
+from halotheory.errors import HaloTheoryError
+
+_AT_LEAST = {"seeds": 2, "tuning_seeds": 1, "prompts": 1, "outputs": 2, "examples": 1, "steps": 1, "seed": 0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What every loss gets.
+
+    Attributes:
+        seeds: worlds, each with rewards, a reference and feedback of its own; the intervals are over them.
+        tuning_seeds: other worlds, on which learning rates and beta are chosen.
+        prompts: of a world.
+        outputs: of each prompt.
+        examples: pairs in a world's data set (single outputs where an experiment has no pairs).
+        steps: of gradient descent.
+        batch_size: examples drawn for each step; 0 takes all of them in each step.
+        seed: of everything that is drawn.
+        device: where tensors are, "cpu" or "cuda".
+    """
+
+    seeds: int = 200
+    tuning_seeds: int = 96
+    prompts: int = 8
+    outputs: int = 5
+    examples: int = 160
+    steps: int = 100
+    batch_size: int = 0
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, least in {**_AT_LEAST, "batch_size": 0}.items():
+            if getattr(self, name) < least:
+                raise HaloTheoryError(f"{name.replace('_', '-')}={getattr(self, name)}; give {least} or more")
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise HaloTheoryError(f"--device {self.device}: cannot be used: {reason}") from error

@@ -1,0 +1,98 @@
+"""What the shape of the value function is worth: the paper's ablations, at equal budgets."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from halotheory.contract import Loss, loss_of
+from halotheory.experiments.budget import Budget
+from halotheory.experiments.contenders import contenders
+from halotheory.experiments.data import Data, drawn_pairs, drawn_worlds
+from halotheory.experiments.measures import GAIN, KL, WIN
+from halotheory.experiments.result import Result
+from halotheory.experiments.sweep import Axis, Design, check_within, sweep
+from halotheory.experiments.trials import Started
+from halotheory.worlds import ReferencePoint, bradley_terry
+
+EXAMPLES = (20, 80, 320, 1280)
+_SMOOTH = 1e-6  # nats, from where on the power is taken: at 0 its slope is infinite
+
+
+def kahneman_tversky(
+    policy_logps: Tensor,
+    reference_logps: Tensor,
+    desirable: Tensor,
+    kl: Tensor,
+    *,
+    alpha: float = 0.88,
+    loss_aversion: float = 2.25,
+) -> Tensor:
+    """Return -v(z) for desirable and v(z) for undesirable outputs, v(z) = z^alpha, or -loss_aversion (-z)^alpha.
+
+    |z|^alpha is taken as (|z| + c)^alpha - c^alpha with c = 1e-6 nats, so that its slope is finite where training
+    begins.
+
+    Source: Ethayarajh et al. 2024 (KTO), arXiv 2402.01306, eq. 4.
+
+    Args:
+        policy_logps: log pi(y|x), nats, (batch,).
+        reference_logps: log pi_ref(y|x), alike.
+        desirable: bool, (batch,).
+        kl: the reference point z0, nats, scalar or (batch,).
+        alpha: curvature, in (0, 1].
+        loss_aversion: lambda, > 0.
+    """
+    z = policy_logps - reference_logps - kl
+    gains, losses = ((side.clamp(min=0) + _SMOOTH) ** alpha - _SMOOTH**alpha for side in (z, -z))
+    value = torch.where(z >= 0, gains, -loss_aversion * losses)
+    return torch.where(desirable, -value, value)
+
+
+LOSSES: tuple[Loss | str, ...] = (
+    "kto",
+    "kto_concave",
+    "kto_risk_neutral",
+    "kto_without_reference_point",
+    loss_of(kahneman_tversky, name="Eq. 4"),
+)
+
+
+def run(
+    losses: Sequence[Loss | str] = LOSSES,
+    *,
+    at: Sequence[float] = EXAMPLES,
+    budget: Budget | None = None,
+    settings: Mapping[str, float] | None = None,
+    reference_point: ReferencePoint = "kl",
+    started: Started = print,
+) -> Result:
+    """Return the gain in reward of KTO and of its ablations, by the number of pairs.
+
+    Args:
+        losses: of the contract.
+        at: numbers of pairs, whole.
+        budget: what each may spend; its number of examples is not used.
+        settings: hyperparameters.
+        reference_point: what losses are told as `kl`.
+        started: is told what comes next.
+
+    Raises:
+        HaloTheoryError: a loss, a number or a setting that cannot be used.
+    """
+    check_within("a number of pairs", at, 1, 1e6)
+    budget = budget or Budget()
+
+    def data(size: float, tuning: bool) -> Data:
+        world = drawn_worlds(budget, tuning=tuning)
+        people = bradley_terry(world)
+        return drawn_pairs(world, people, people, budget, tuning=tuning, size=round(size))
+
+    design = Design(
+        experiment="shape",
+        question="What is the shape of the value function worth?",
+        axis=Axis(name="number of pairs", label="pairs in the data set", at=sorted(at), scale="log"),
+        data=data,
+        measures=(GAIN, WIN, KL),
+    )
+    return sweep(design, contenders(losses, settings, reference_point=reference_point), budget, started)

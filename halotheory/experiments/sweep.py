@@ -1,0 +1,177 @@
+"""An experiment that trains every contender at each value of one quantity."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from halotheory.errors import HaloTheoryError
+from halotheory.experiments.budget import Budget
+from halotheory.experiments.contenders import Contender, distinct
+from halotheory.experiments.data import Data
+from halotheory.experiments.measures import Measure
+from halotheory.experiments.result import Key, Panel, Result, Series, Values, compared, measured
+from halotheory.experiments.statistics import estimate
+from halotheory.experiments.trials import BETAS, Condition, Started, Trials, betas_of, trials
+from halotheory.experiments.wording import of_one, sentences
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """What differs between conditions.
+
+    Attributes:
+        name: in sentences, before a value.
+        label: of the figure's axis, with unit.
+        at: the values, increasing.
+        percent: whether they are shares, to be shown in percent.
+        scale: of the figure's axis.
+    """
+
+    name: str
+    label: str
+    at: Sequence[float]
+    percent: bool = False
+    scale: Literal["linear", "log", "logit"] = "linear"
+
+    def __post_init__(self) -> None:
+        if not self.at or len(set(self.at)) < len(self.at):
+            raise HaloTheoryError(f"--at: give one or more different values of the {self.name}")
+
+    def named(self, value: float) -> str:
+        """Return a value as a sentence has it."""
+        return f"{100 * value:g} %" if self.percent else f"{value:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What an experiment does.
+
+    Attributes:
+        experiment: its name.
+        question: what it asks.
+        axis: what differs between conditions.
+        data: from a value and whether it is for tuning to worlds and data.
+        measures: of trained policies; the first is what tuning maximises.
+        told: measures that are compared; the first alone by default.
+        held_equal: what was the same for all, beside what always is.
+        notes: what limits the findings.
+    """
+
+    experiment: str
+    question: str
+    axis: Axis
+    data: Callable[[float, bool], Data]
+    measures: Sequence[Measure]
+    told: Sequence[Measure] = ()
+    held_equal: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def check_within(name: str, values: Sequence[float], low: float, high: float) -> None:
+    """Raise where a value is outside of a closed interval.
+
+    Raises:
+        HaloTheoryError: with the value.
+    """
+    for value in values:
+        if not low <= value <= high:
+            raise HaloTheoryError(f"--at {value:g}: {name}; give numbers from {low:g} to {high:g}")
+
+
+def sweep(design: Design, entered: Sequence[Contender], budget: Budget, started: Started) -> Result:
+    """Return the result of training every contender at each value; the first is compared with each other one.
+
+    One contender alone is compared with itself at the first value.
+
+    Raises:
+        HaloTheoryError: a contender that cannot be trained.
+    """
+    began = time.perf_counter()
+    distinct(entered)
+    axis = design.axis
+    conditions = [
+        Condition(name=f"{value:g}", data=lambda tuning, value=value: design.data(value, tuning)) for value in axis.at
+    ]
+    found = trials(budget, conditions, entered, design.measures, aim=design.measures[0], started=started)
+    told = design.told or design.measures[:1]
+    whom = [
+        (_key(condition, entered[0], measure), _key(condition, other, measure))
+        for measure in told
+        for other in entered[1:]
+        for condition in conditions
+    ]
+    named = {condition.name: axis.named(value) for condition, value in zip(conditions, axis.at, strict=True)}
+    if len(entered) > 1:
+        comparisons = compared(found.values, whom)
+        findings = sentences(comparisons, told, named, axis=axis.name)
+    else:
+        alone = [
+            (_key(condition, entered[0], measure), _key(conditions[0], entered[0], measure))
+            for measure in told
+            for condition in conditions[1:]
+        ]
+        comparisons = compared(found.values, alone)
+        findings = [sentence for measure in told for sentence in of_one(comparisons, measure, named)]
+    return Result(
+        experiment=design.experiment,
+        question=design.question,
+        findings=findings,
+        held_equal=[*usual(budget, entered), *design.held_equal],
+        budget=asdict(budget),
+        axis=axis.label,
+        measurements=measured(found.values),
+        comparisons=comparisons,
+        choices=found.choices,
+        panels=[line_panel(design, found.values, conditions, entered, measure) for measure in told],
+        notes=[*design.notes, *limits(found)],
+        seconds=time.perf_counter() - began,
+    )
+
+
+def usual(budget: Budget, entered: Sequence[Contender]) -> list[str]:
+    """Return what is always held equal, in sentences."""
+    way = f"minibatches of {budget.batch_size}" if budget.batch_size else "the whole data set in each step"
+    sizes = f"{budget.prompts} prompts and {budget.outputs} outputs"
+    tuned = "learning rate tuned"
+    if any(betas_of(each) != (None,) for each in entered):
+        tuned = f"learning rate and beta (of {', '.join(map(str, BETAS))}) tuned"
+    by_hand = {name: each.loss.hyperparameters[name] for each in entered for name in sorted(each.fixed)}
+    return [
+        f"{budget.seeds} worlds of {sizes} with the same data for all",
+        f"{budget.steps} steps of gradient descent from the reference, {way}",
+        f"{tuned} for each contender and condition on {budget.tuning_seeds} other worlds",
+        *(f"{name} = {value:g}, as set" for name, value in by_hand.items()),
+    ]
+
+
+def limits(found: Trials) -> list[str]:
+    """Return what limits findings that rest on tuned contenders."""
+    at_edge = sum(each.at_edge for each in found.choices)
+    edge = f"{at_edge} of {len(found.choices)} learning rates were best at the edge of those tried"
+    fixed = "intervals are over worlds, with what was tuned as it is; another tuning might choose otherwise"
+    return [fixed, *([edge] if at_edge else [])]
+
+
+def line_panel(
+    design: Design, values: Values, conditions: Sequence[Condition], entered: Sequence[Contender], measure: Measure
+) -> Panel:
+    """Return a measure over the values, a line for each contender."""
+    return Panel(
+        x_label=design.axis.label,
+        y_label=measure.label,
+        series=[
+            Series(
+                name=each.name,
+                x=list(design.axis.at),
+                estimates=[estimate(values[_key(condition, each, measure)]) for condition in conditions],
+            )
+            for each in entered
+        ],
+        percent=design.axis.percent,
+        x_scale=design.axis.scale,
+    )
+
+
+def _key(condition: Condition, contender: Contender, measure: Measure) -> Key:
+    return Key(condition=condition.name, contender=contender.name, measure=measure.name)
