@@ -33,6 +33,7 @@ from halotheory.worlds.measures import (
 )
 from halotheory.worlds.optima import rlhf_optimum, two_output_dpo_optimum
 from halotheory.worlds.optimizers import Adam, GradientDescent, RMSprop
+from halotheory.worlds.phase import PhaseDiagram, phase_of_dynamics, phase_of_minimum
 from halotheory.worlds.reference_point import ReferencePoint
 from halotheory.worlds.training import Run, train, train_by_sampling
 from halotheory.worlds.world import World, random_worlds, two_output_worlds
@@ -43,6 +44,7 @@ __all__ = [
     "Feedback",
     "GradientDescent",
     "Pairs",
+    "PhaseDiagram",
     "RMSprop",
     "ReferencePoint",
     "Run",
@@ -63,6 +65,8 @@ __all__ = [
     "mixed",
     "one_output_per_prompt",
     "pairs",
+    "phase_of_dynamics",
+    "phase_of_minimum",
     "random_worlds",
     "rlhf_optimum",
     "thumbs",

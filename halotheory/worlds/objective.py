@@ -51,6 +51,25 @@ class Objective:
             cells: the examples.
         """
         logps = torch.log_softmax(logits, dim=-1)
+        losses, by_logps, by_kl = self.value_and_slopes(logps, cells)
+        policy = logps.exp()
+        gradient = by_logps - policy * by_logps.sum(-1, keepdim=True)
+        if by_kl is not None:
+            log_ratios = logps - self.world.reference_logps
+            kl = kl_of_prompts(logps, self.world.reference_logps)
+            gradient = gradient + by_kl[..., None] * policy * (log_ratios - kl[..., None])
+        return losses, gradient
+
+    def value_and_slopes(self, logps: Tensor, cells: Cells) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the loss of each world, (W,), and its derivatives by each log-probability, as if they were free.
+
+        Args:
+            logps: of the policies, nats, (W, X, Y).
+            cells: the examples.
+
+        Returns:
+            the third is the derivative by z0 of each prompt, (W, X), where it is part of the objective.
+        """
         arguments = self._arguments(logps, cells)
         names = [name for name in self.loss.loss.arguments if name.startswith("policy_")]
         moving = self.reference_point == "moving_kl" and "kl" in self.loss.loss.arguments
@@ -60,14 +79,8 @@ class Objective:
         by_logps = torch.zeros_like(logps).flatten(1)
         for name in names:
             by_logps = added(by_logps, cells.outputs["rejected" in name], slopes[name])
-        policy, by_logps = logps.exp(), by_logps.view_as(logps)
-        gradient = by_logps - policy * by_logps.sum(-1, keepdim=True)
-        if moving:
-            log_ratios = logps - self.world.reference_logps
-            kl = kl_of_prompts(logps, self.world.reference_logps)
-            by_kl = added(torch.zeros_like(kl), cells.prompts, slopes["kl"])
-            gradient = gradient + (by_kl[..., None] * policy * (log_ratios - kl[..., None]))
-        return losses, gradient
+        by_kl = added(torch.zeros_like(logps[..., 0]), cells.prompts, slopes["kl"]) if moving else None
+        return losses, by_logps.view_as(logps), by_kl
 
     def value(self, logits: Tensor, cells: Cells) -> Tensor:
         """Return the loss of each world, (W,)."""

@@ -13,7 +13,6 @@ from halotheory.errors import HaloTheoryError
 from halotheory.worlds.batching import Settings, minibatch_loss, population_loss, settings_of
 from halotheory.worlds.feedback import Feedback, Pairs
 from halotheory.worlds.measures import best_probability, expected_reward, kl_from_reference
-from halotheory.worlds.native import native_descent
 from halotheory.worlds.objective import Objective, Population, check_fit
 from halotheory.worlds.optimizers import GradientDescent, Optimizer
 from halotheory.worlds.reference_point import ReferencePoint
@@ -195,6 +194,8 @@ def _native(
         if not isinstance(optimizer, GradientDescent):
             raise HaloTheoryError("native code knows gradient descent and no other optimiser; use engine='eager'")
         rate = torch.as_tensor(optimizer.learning_rate, dtype=begin.dtype).expand(len(begin))
+        from halotheory.worlds.native import native_descent  # its imports take a second
+
         native = native_descent(population.objective, population.feedback)
         some = population.parts[0]
         wanted, _ = optimizer.chosen(some.worlds).step(

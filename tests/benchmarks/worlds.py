@@ -93,10 +93,13 @@ def _rows(name: str, world: World, feedback: Feedback, steps: int, runs: int) ->
     begin, rates = world.reference_logits, torch.full((world.num_worlds,), LEARNING_RATE, dtype=world.dtype)
 
     def eager(count: int) -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # the tensors are small: threads would wait for each other
         for part in population.parts:
             logits = begin[part.worlds]
             for _ in range(count):
                 logits = logits - LEARNING_RATE * part.value_and_gradient(logits)[1]
+        torch.set_num_threads(threads)
 
     looped = np.arange(0, world.num_worlds, max(1, world.num_worlds // LOOPED))[:LOOPED]
     some = torch.from_numpy(looped)
