@@ -3,18 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import sympy
 from sympy import Expr, Symbol
 
 from halotheory.deadline import Deadline, in_time
 from halotheory.findings import Finding, Status, VerdictWord, undecided
 from halotheory.judging.hyperparameters import as_set, decide_form
 from halotheory.judging.judge import Outcome, shown
+from halotheory.proving.degrees import too_high
+from halotheory.reading.direction import tidied
 from halotheory.reading.explain import explained
 from halotheory.reading.forms import Example, Form, examples, forms, held_variants, may_be_factor, reference_free
-from halotheory.reading.outputs import by_value
+from halotheory.reading.outputs import by_value, moving
 from halotheory.reading.refute import no_reference_point, reference_outside_ratio
 from halotheory.reading.token_level import excluded, sequence_examples, token_forms
-from halotheory.tracing.trace import Traced
+from halotheory.tracing.trace import BatchTerm, Traced
 
 _SHARE, _SMALL_SHARE = 0.4, 0.1  # of the time left, for each form; less where a factor may be detached
 
@@ -42,7 +45,8 @@ class Decision:
 def decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> Decision:
     """Return the verdict on the forms of a loss: the first that is a HALO, or what refutes them all."""
     tried: list[tuple[Form, Outcome, str]] = []
-    for form in token_forms(traced) if traced.loss.kind == "token" else forms(traced, values):
+    for found in token_forms(traced) if traced.loss.kind == "token" else forms(traced, values):
+        form = _with_one_kl(found) if traced.shared_kl else found
         share = _SHARE if form.relaxations or not traced.detaches else _SMALL_SHARE
         outcome, holds_for = _attempt(form, traced, values, Deadline(share * deadline.left()))
         if outcome.word == "halo":
@@ -65,6 +69,13 @@ def decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) ->
     return _no_form(traced, plain, held, values)
 
 
+def _with_one_kl(form: Form) -> Form:
+    """Return the form with what it means that the loss makes one `kl` for all examples of those of each."""
+    named = dict.fromkeys((*form.relaxations, "estimated_reference_point"))
+    note = "one kl is made of those that are given for each example: an estimate that they share"
+    return replace(form, relaxations=list(named), notes=[*form.notes, note])
+
+
 def decide_as_set(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> Decision | None:
     """Return the verdict with every hyperparameter put in as a number, where that decides more than symbols did."""
     decision = decide(_with_numbers(traced, values), {}, deadline)
@@ -76,18 +87,24 @@ def _with_numbers(traced: Traced, values: Mapping[Symbol, Expr]) -> Traced:
     return replace(
         traced,
         terms={label: term.subs(numbers) for label, term in traced.terms.items()},
-        batches={
-            label: [replace(part, term=part.term.subs(numbers)) for part in parts]
-            for label, parts in traced.batches.items()
-        },
+        batches=_put_in(traced.batches, numbers),
+        crowds=_put_in(traced.crowds, numbers),
         tokens=[replace(part, term=part.term.subs(numbers)) for part in traced.tokens],
         hyperparameters={name: symbol.subs(numbers) for name, symbol in traced.hyperparameters.items()},
         domains=(),
     )
 
 
+def _put_in(terms: Mapping[str, Sequence[BatchTerm]], numbers: Mapping[Symbol, Expr]) -> dict[str, Sequence[BatchTerm]]:
+    return {label: [replace(part, term=part.term.subs(numbers)) for part in parts] for label, parts in terms.items()}
+
+
 def _attempt(form: Form, traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) -> tuple[Outcome, str]:
-    """Return the verdict on one form, undecided when its share of the time has passed."""
+    """Return the verdict on one form, undecided when its share of the time has passed or its powers are too high."""
+    shapes = sympy.Tuple(*form.shapes.values())
+    if too_high(shapes) or too_high(shapes.subs(dict(values))):
+        note = "its exponents are too close to one another for exact arithmetic"
+        return Outcome(word="undecided", notes=[note]), as_set(values)
     late = Outcome(word="undecided", notes=["its share of the time passed without a decision"])
     return in_time(deadline, lambda: decide_form(form, traced, values, deadline), (late, as_set(values)))
 
@@ -131,9 +148,7 @@ def _no_form(
     traced: Traced, terms: Sequence[Example], held: Sequence[Sequence[Example]], values: Mapping[Symbol, Expr]
 ) -> Decision:
     """Return the verdict on a loss that is not a function of any z, by value or with detached parts held constant."""
-    ratio = reference_outside_ratio(terms, values)
-    if ratio is None:
-        ratio = _ratio_finding(traced, [])
+    ratio = reference_outside_ratio(terms, values) or _ratio_without_form(traced, terms)
     refutation = no_reference_point(terms, values, kl=traced.loss.needs_kl) if terms else None
     kl = traced.loss.needs_kl
     if refutation is not None:
@@ -141,7 +156,11 @@ def _no_form(
         refutation = replace(refutation, finding=shift)
     others = [no_reference_point(variant, values, kl=kl) for variant in held]
     settled = refutation is not None and all(other is not None and other.final for other in [refutation, *others])
-    if refutation is not None and settled and (traced.loss.kind != "token" or excluded(traced)):
+    if (
+        refutation is not None
+        and settled
+        and (traced.loss.kind != "token" or all(excluded(variant, traced, values) for variant in [terms, *held]))
+    ):
         return Decision(word="not_halo", findings=[ratio, refutation.finding])
     if refutation is None:
         tried = "no combination of log-ratios, and no shift of all rewards that changes the loss at simple points"
@@ -169,6 +188,22 @@ def _why_compared(relaxations: Sequence[str]) -> str:
     if "estimated_reference_point" in relaxations:
         return f"where no bound of the estimate holds, {alike}; where one does, it is the same function of r minus it"
     return alike
+
+
+def _ratio_without_form(traced: Traced, terms: Sequence[Example]) -> Finding:
+    """Return `log_ratio_only` proved where log pi_ref cancels from all that moves; else a search failed."""
+    moves = [symbol for example in terms for symbol in moving(example.among, kl=traced.loss.needs_kl)]
+    told = [
+        part
+        for example in terms
+        for part in sympy.Add.make_args(tidied(example.term))
+        if part.free_symbols & set(moves)
+    ]
+    left = [part for part in told if any(symbol.name.startswith("reference_") for symbol in part.free_symbols)]
+    finding = _ratio_finding(traced, [])
+    if reference_free(traced) or (terms and not left):
+        return finding
+    return undecided(finding.name, finding.statement, "no change of log pi_ref changes the effect at simple points")
 
 
 def _ratio_finding(traced: Traced, relaxations: Sequence[str], context: Sequence[Symbol] = ()) -> Finding:

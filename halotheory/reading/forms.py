@@ -125,9 +125,12 @@ def examples(traced: Traced) -> list[Example]:
     """Return the terms to be read: one by label, or one by label and batch where the batch matters."""
     found = []
     for label, term in traced.terms.items():
-        terms = [(part.term, part.labels) for part in traced.batches.get(label, ())] or [(term, None)]
-        for one, labels in terms:
+        seen = [*traced.batches.get(label, ()), *traced.crowds.get(label, ())]
+        terms = [(part.term, part.labels, part.counts) for part in seen] or [(term, None, ())]
+        for one, labels, counts in terms:
             among = _outputs_in(traced, one)
+            if counts:
+                among = [replace(output, count=counts[output.example]) for output in among]
             written = in_log_ratios(one, among)
             logps = [output.log_ratio + output.reference for output in among]
             if reference_free(traced):

@@ -23,6 +23,7 @@ class Output:
         reference: the symbol of log pi_ref(y|x).
         log_ratio: the symbol of their difference.
         length: the symbol of its length in tokens.
+        count: how many outputs of the batch it stands for.
     """
 
     role: str
@@ -31,6 +32,7 @@ class Output:
     reference: Symbol
     log_ratio: Symbol
     length: Symbol
+    count: int = 1
 
     @property
     def own(self) -> bool:

@@ -103,9 +103,10 @@ def _usual(y: Output, among: Sequence[Output], *, kl: bool) -> list[Direction]:
     if kl:
         return [{y.log_ratio: sympy.S.One, KL: sympy.S.NegativeOne}]
     others = [output for output in among if output is not y]
+    total = sum(other.count for other in others)
     lengths: list[Normaliser] = [lambda _: sympy.S.One, lambda output: 1 / output.length]
     return [
-        {y.log_ratio: l(y), **{other.log_ratio: -l(other) / len(others) for other in others}}
+        {y.log_ratio: l(y), **{other.log_ratio: -l(other) * other.count / total for other in others}}
         for l in lengths  # noqa: E741 - the paper's letter
         if others
     ]
@@ -129,9 +130,9 @@ def _differences(direction: Direction, y: Output, among: Sequence[Output]) -> It
         proper = weights and all(weight.is_positive for weight in weights.values())
         if not proper or not _cancels(sympy.Add(*weights.values()) - 1):
             continue
-        equal = len(set(weights.values())) == 1
-        if equal and any(not other.own for other in others):
-            weight = next(iter(weights.values()))  # Q gives y the same weight as the others
+        each = {weight / other.count for other, weight in weights.items()}
+        if len(each) == 1 and any(not other.own for other in others):
+            weight = each.pop()  # Q gives y the same weight as the others
             yield l(y), True, _coefficients(l, y, weights, 1 / (1 + weight))
         yield l(y), False, _coefficients(l, y, weights, sympy.S.One)
 

@@ -13,10 +13,12 @@ from halotheory.proving.shape import Z
 from halotheory.reading.direction import along, conditions_of, independent_of, linear_forms, tidied
 from halotheory.reading.forms import Example
 from halotheory.reading.outputs import KL, moving
+from halotheory.tracing.trace import token_symbol
 
 _STEPS = [Integer(n) for n in (0, 1, -1, 2, 10)]
 _LOW, _DEEP = Integer(-20), Integer(-40)  # nats; steps of log-ratios from here leave log-probabilities below 0
 _LENGTH = Integer(10)
+_ADVANTAGE = token_symbol("advantages", 0)
 _MOST_OUTPUTS, _MOST_STARTS = 4, 24
 _MOST_EXAMPLES = 3
 
@@ -42,8 +44,10 @@ def reference_outside_ratio(examples: Sequence[Example], settings: Mapping[Symbo
         for ratio, reference in product(ratios, references):
             if reference not in example.term.free_symbols:
                 continue
-            for start, step, low in product(_STEPS, _STEPS[1:], _STEPS[1:3]):
-                witness = _cross_difference(example, ratio, reference, (start, step, low), settings)
+            sides = _STEPS[1:3] if _ADVANTAGE in example.term.free_symbols else _STEPS[1:2]
+            for advantage, start, step, low in product(sides, _STEPS, _STEPS[1:], _STEPS[1:3]):
+                known = {**settings, _ADVANTAGE: advantage}
+                witness = _cross_difference(example, ratio, reference, (start, step, low), known)
                 if witness is not None:
                     return Finding(
                         name="log_ratio_only",
@@ -109,11 +113,12 @@ def no_reference_point(examples: Sequence[Example], settings: Mapping[Symbol, Ex
 
 
 def _telling(examples: Sequence[Example]) -> list[Example]:
-    """Return the examples of each label in its smallest batches; larger ones say nothing that these do not."""
+    """Return the examples of each label in its smallest batches, and in one of the largest."""
     by_label: dict[str, list[Example]] = {}
     for example in examples:
         by_label.setdefault(example.label, []).append(example)
-    return [example for of_one in by_label.values() for example in of_one[:_MOST_EXAMPLES]]
+    few = [(of_one[:_MOST_EXAMPLES], of_one[_MOST_EXAMPLES:][-1:]) for of_one in by_label.values()]
+    return [example for small, _ in few for example in small] + [example for _, large in few for example in large]
 
 
 def _weights_that_move(examples: Sequence[Example], settings: Mapping[Symbol, Expr], *, kl: bool) -> Refutation | None:

@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_map
 
 from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
+from halotheory.tracing.batches import COMPLETIONS
 from halotheory.tracing.elementary import SOFTPLUS_THRESHOLD
 from halotheory.tracing.evaluate import Evaluated, evaluate, rounding
 from halotheory.tracing.modes import Mode
@@ -30,9 +31,8 @@ _VALUES, _GRADIENTS = 1e-12, 1e-8
 _FLOAT32 = 64 * 2.0**-29  # what float64 rounds off, in units of how far float32 is from it
 _BOUNDS = 64  # the same in units of what it may round off if it computes the expression as it is written
 _MIXED = (True, False, False, True, True, False)
-_LARGE, _LARGE_FROM = (True, False, True) * 11, 60.0
+_LARGE = tuple(tuple(at % 3 != 1 for at in range(size)) for size in (5, 8, 16, 33, 64, 128))
 _BATCHES = ((True, False), (False, False, True), (True, True, False, True), (False, True, False, False))
-_MASKS = ((True, True, False), (True, False, True), (True, True, True))
 _NEVER = 700.0  # for softplus: exp is finite in float64 up to here
 
 
@@ -72,24 +72,61 @@ def check_agreement(traced: Traced) -> None:
     generator = torch.Generator().manual_seed(0)
     compared = 0
     for scale in _SCALES:
-        for batch in _batches(traced, large=scale >= _LARGE_FROM):
+        for batch in _batches(traced):
             tensors = _drawn(traced.loss, batch, scale, generator)
             compared += _compare(traced, batch, tensors, scale)
+    if not traced.batches and not traced.tokens:
+        _see_that_size_is_nothing(traced, generator)
     if not compared:
         raise traced.loss.error("gave no finite number at any input that was tried; it cannot be checked")
 
 
-def _batches(traced: Traced, *, large: bool) -> Iterator[Batch]:
-    """Yield batches in which every term occurs; a large one, too, where the size of the batch should not matter."""
+def _batches(traced: Traced) -> Iterator[Batch]:
+    """Yield batches in which every term occurs."""
     if traced.tokens:
-        alone = traced.reduction != "none"
-        for masks in [(mask,) for mask in _MASKS] if alone else [_MASKS]:
-            yield Batch(size=len(masks), masks=masks)
+        for rows in COMPLETIONS:
+            batch = Batch(size=len(rows), masks=tuple(tuple(letter == "T" for letter in row) for row in rows))
+            if all(_term(traced, batch, at) is not None for at in range(batch.size)):
+                yield batch
         return
-    for labels in _BATCHES if traced.batches else (_MIXED, _LARGE) if large else (_MIXED,):
-        batch = Batch(size=len(labels), labels=labels if traced.loss.needs_labels else None)
+    for labels in _BATCHES if traced.batches else (_MIXED,):
+        batch = _labelled(traced.loss, labels)
         if not traced.batches or all(_term(traced, batch, at) is not None for at in range(batch.size)):
             yield batch
+
+
+def _labelled(loss: Loss, labels: tuple[bool, ...]) -> Batch:
+    return Batch(size=len(labels), labels=labels if loss.needs_labels else None)
+
+
+def _see_that_size_is_nothing(traced: Traced, generator: torch.Generator) -> None:
+    """Compare large batches where the size of the batch should not matter.
+
+    Raises:
+        HaloTheoryError: an example's loss is another there, in a batch of few or not.
+    """
+    for labels in _LARGE:
+        scale = _SCALES[1]
+        batch = _labelled(traced.loss, labels)
+        tensors = _drawn(traced.loss, batch, scale, generator)
+        try:
+            _compare(traced, batch, tensors, scale)
+        except HaloTheoryError:
+            for at in range(batch.size):
+                _compare(traced, *_few(traced.loss, tensors, labels, at), scale)
+            raise traced.loss.error(
+                f"the loss of one example changes with the size or the composition of its batch, here of {batch.size}; "
+                "such a loss cannot be checked"
+            ) from None
+
+
+def _few(
+    loss: Loss, tensors: Mapping[str, Tensor], labels: tuple[bool, ...], at: int
+) -> tuple[Batch, dict[str, Tensor]]:
+    """Return a small batch with this example of a large one."""
+    rows = [(at + step) % len(labels) for step in range(len(_BATCHES[-1]))]
+    chosen = {name: value[rows] if value.ndim else value for name, value in tensors.items()}
+    return _labelled(loss, tuple(labels[row] for row in rows)), chosen
 
 
 def _drawn(loss: Loss, batch: Batch, scale: float, generator: torch.Generator) -> dict[str, Tensor]:
@@ -170,7 +207,8 @@ def _others(batch: Batch, at: int) -> list[int]:
 def _term(traced: Traced, batch: Batch, at: int) -> Expr | None:
     """Return the loss of an example of the batch; None where the trace has none of such a batch."""
     if batch.masks is not None:
-        return next((found.term for found in traced.tokens if found.mask == batch.masks[at]), None)
+        own, others = batch.masks[at], (*batch.masks[:at], *batch.masks[at + 1 :])
+        return next((one.term for one in traced.tokens if (one.mask, one.others) == (own, others)), None)
     label = "example" if batch.labels is None else "desirable" if batch.labels[at] else "undesirable"
     if not traced.batches:
         return traced.terms[label]
@@ -198,7 +236,10 @@ def _compare(traced: Traced, batch: Batch, tensors: Mapping[str, Tensor], scale:
             traced.loss,
             "value",
             (value, expected.losses[of], _VALUES),
-            lambda at=at, of=of: (read.in_float32.losses[at] if read.in_float32 else None, read.rounding.losses[of]),
+            lambda at=at, of=of: (
+                read.in_float32.losses[at] if read.in_float32 else None,
+                math.inf if read.overflows else read.rounding.losses[of],
+            ),
             scale,
         )
     for name, gradient in expected.gradients.items():
@@ -211,7 +252,7 @@ def _compare(traced: Traced, batch: Batch, tensors: Mapping[str, Tensor], scale:
                     (slope, float(gradient[place]), _GRADIENTS),
                     lambda name=name, place=place: (
                         float(read.in_float32.gradients[name][place]) if read.in_float32 else None,
-                        float(read.rounding.gradients[name][place]),
+                        math.inf if read.overflows else float(read.rounding.gradients[name][place]),
                     ),
                     scale,
                 )
@@ -240,7 +281,7 @@ def _agrees(
     """Return whether a number as run and as read agree to a tolerance; False where floats cannot tell.
 
     Among log-ratios of a fraction of a nat they can. Beyond, they may overflow, and be off by as much as `imprecision`
-    says: the number in float32, and a bound of the error in float64.
+    says: the number in float32, and a bound of the error in float64, which is infinite after an overflow.
 
     Raises:
         HaloTheoryError: they do not agree.
@@ -287,6 +328,11 @@ class _AsRead:
     def rounding(self) -> _Results:
         """How far off they can be in float64."""
         return self._gathered([rounding(one.term, one.point, list(one.owners)) for one in self._examples])
+
+    @functools.cached_property
+    def overflows(self) -> bool:
+        """Whether the code makes something that is not finite in between, which may leave nothing of the rest."""
+        return _watched(self._traced.loss, self._tensors).over
 
     @functools.cached_property
     def in_float32(self) -> _Results | None:
@@ -346,14 +392,18 @@ def run_in(dtype: torch.dtype, loss: Loss, tensors: Mapping[str, Tensor]) -> _Re
 
 def _leaves_a_domain(loss: Loss, tensors: Mapping[str, Tensor]) -> bool:
     """Whether some operation makes NaN of finite numbers, as no overflow does."""
+    return _watched(loss, tensors).seen
+
+
+def _watched(loss: Loss, tensors: Mapping[str, Tensor]) -> "_FirstNaN":
     with warnings.catch_warnings(), real_numbers(), _FirstNaN() as first:
         warnings.simplefilter("ignore")
         _called(loss, tensors)
-    return first.seen
+    return first
 
 
 class _FirstNaN(Mode):
-    """Sees whether NaN comes from finite numbers before anything infinite does."""
+    """Sees whether NaN comes from finite numbers before anything infinite does, and whether either comes at all."""
 
     def __init__(self) -> None:
         super().__init__()

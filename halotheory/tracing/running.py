@@ -16,7 +16,10 @@ from halotheory.errors import HaloTheoryError
 from halotheory.tracing.operations import Array, as_array, detach, expanded
 from halotheory.tracing.places import NO_PLACE, Places, Summands
 from halotheory.tracing.symbolic import StopTracing, SymbolicTensor, Tracing, symbolic_argument, symbolic_number
-from halotheory.tracing.symbols import argument_symbol, token_symbol
+from halotheory.tracing.symbols import argument_symbol, kl_symbol, token_symbol
+
+_PLAIN = {"policy_token_logps": sympy.Integer(-1), "reference_token_logps": sympy.Integer(-2)}
+_ADVANTAGE = sympy.Integer(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,22 +30,36 @@ class Batch:
         size: the number of examples.
         labels: whether each is desirable; None where the loss does not ask.
         masks: for each example which of its tokens count; None where the loss is not token-level.
+        alike: for each example whose arguments it has, where a large batch repeats a few; its own if None.
+        tokens: which places of a completion have symbols, where the others have numbers; all if None.
+        kl_of_each: whether `kl` is one for each example, and not one for all.
     """
 
     size: int
     labels: tuple[bool, ...] | None = None
     masks: tuple[tuple[bool, ...], ...] | None = None
+    alike: tuple[int, ...] | None = None
+    tokens: tuple[int, ...] | None = None
+    kl_of_each: bool = False
 
     def symbols(self, loss: Loss) -> list[dict[str, Symbol]]:
-        """Return each example's own symbols, by the name that the first example's has."""
+        """Return each example's symbols, by the name that the first example's has."""
         names = [name for name in loss.arguments if name not in {"desirable", "kl", "mask"}]
+        examples = self.alike or range(self.size)
         if self.masks is None:
-            return [{name: argument_symbol(name, example) for name in names} for example in range(self.size)]
-        tokens = range(len(self.masks[0]))
+            return [{name: argument_symbol(name, example) for name in names} for example in examples]
+        tokens = self.tokens or range(len(self.masks[0]))
         return [
             {token_symbol(name, t).name: token_symbol(name, t, example) for name in names for t in tokens}
-            for example in range(self.size)
+            for example in examples
         ]
+
+    def owned(self, loss: Loss) -> list[set[Symbol]]:
+        """Return the symbols that belong to each example; what several share is the first one's."""
+        found: list[set[Symbol]] = []
+        for symbols in self.symbols(loss):
+            found.append(set(symbols.values()).difference(*found))
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +98,7 @@ def run(loss: Loss, batch: Batch, hyperparameters: Mapping[str, Expr], *, bool_m
         name: loss.hyperparameters[name] if value.is_number else symbolic_number(value)
         for name, value in hyperparameters.items()
     }
-    owned = batch.symbols(loss)
-    tracing = Tracing(loss, frozenset(symbol for symbols in owned for symbol in symbols.values()))
+    tracing = Tracing(loss, frozenset[Symbol]().union(*batch.owned(loss)))
     inputs = _inputs(loss, batch, bool_mask)
     plain = {name: tensor.clone() for name, tensor in inputs.items() if not isinstance(tensor, SymbolicTensor)}
     before = torch.get_rng_state()
@@ -101,7 +117,7 @@ def run(loss: Loss, batch: Batch, hyperparameters: Mapping[str, Expr], *, bool_m
     for name, tensor in plain.items():
         if not torch.equal(tensor, inputs[name]):
             raise loss.error(f"writes in place into '{name}'; write into a clone")
-    return _taken_apart(loss, batch, owned, output)
+    return _taken_apart(loss, batch, output)
 
 
 def _inputs(loss: Loss, batch: Batch, bool_mask: bool) -> dict[str, Tensor]:
@@ -113,13 +129,16 @@ def _inputs(loss: Loss, batch: Batch, bool_mask: bool) -> dict[str, Tensor]:
             inputs[name] = torch.tensor(batch.labels)
         elif name == "mask":
             inputs[name] = torch.tensor(batch.masks) if bool_mask else _mask_of_numbers(batch)
+        elif name == "kl" and batch.kl_of_each:
+            inputs[name] = symbolic_argument([kl_symbol(example) for example in range(batch.size)], rows)
         elif name == "kl":
             inputs[name] = symbolic_argument(argument_symbol(name, 0), NO_PLACE)
         elif batch.masks is None:
             inputs[name] = symbolic_argument([symbols[name] for symbols in owned], rows)
         else:
             tokens = range(len(batch.masks[0]))
-            values = [[symbols[token_symbol(name, t).name] for t in tokens] for symbols in owned]
+            plain = _PLAIN.get(name, _ADVANTAGE)
+            values = [[symbols.get(token_symbol(name, t).name, plain) for t in tokens] for symbols in owned]
             inputs[name] = symbolic_argument(values, np.broadcast_to(rows[:, None], (batch.size, len(tokens))))
     return inputs
 
@@ -129,7 +148,7 @@ def _mask_of_numbers(batch: Batch) -> SymbolicTensor:
     return symbolic_argument(as_array([[int(counts) for counts in mask] for mask in batch.masks]), NO_PLACE)
 
 
-def _taken_apart(loss: Loss, batch: Batch, owned: Sequence[Mapping[str, Symbol]], output: object) -> Run:
+def _taken_apart(loss: Loss, batch: Batch, output: object) -> Run:
     if not isinstance(output, Tensor):
         raise loss.error(f"returned {type(output).__name__}; return a tensor of losses, one per example")
     if not isinstance(output, SymbolicTensor):
@@ -142,7 +161,7 @@ def _taken_apart(loss: Loss, batch: Batch, owned: Sequence[Mapping[str, Symbol]]
     _refuse_the_unset(loss, entries)
     if any(value.has(sympy.nan, sympy.zoo, sympy.oo, -sympy.oo) for value in entries.ravel()):
         return Run(batch=batch, shares=(), scalar=scalar, undefined=True)
-    symbols = [set(example.values()) for example in owned]
+    symbols = batch.owned(loss)
     if scalar:
         shares = _shares(output.summands, entries[()], symbols)
         if shares is None:
@@ -167,9 +186,10 @@ def _refuse_the_unset(loss: Loss, entries: Array) -> None:
 def _order(entries: Array, places: Places, symbols: Sequence[set[Symbol]]) -> list[int]:
     """Return where each example's loss stands; code that treats the labels apart may return them reordered."""
     found: list[int | None] = [None] * len(symbols)
+    example_of = {symbol: example for example, own in enumerate(symbols) for symbol in own}
     for at, (value, place) in enumerate(zip(entries, places.tolist(), strict=True)):
-        owners = [example for example, own in enumerate(symbols) if value.free_symbols & own]
-        owner = place if place >= 0 else owners[0] if len(owners) == 1 else None
+        owners = {example_of[symbol] for symbol in value.free_symbols & example_of.keys()} if place < 0 else {place}
+        owner = owners.pop() if len(owners) == 1 else None
         if owner is not None and found[owner] is None:
             found[owner] = at
     rest = [at for at in range(len(symbols)) if at not in found]

@@ -21,6 +21,11 @@ def argument_symbol(name: str, example: int) -> Symbol:
     return Symbol(name + suffix, nonpositive=True)
 
 
+def kl_symbol(example: int) -> Symbol:
+    """Return the symbol of the reference point of one example, where each has its own."""
+    return Symbol(f"kl_{example}", nonnegative=True)
+
+
 def token_symbol(name: str, token: int, example: int = 0) -> Symbol:
     """Return the symbol of a token-level argument: log-probabilities are at most 0, advantages real."""
     suffix = f"_t{token}_{example}" if example else f"_t{token}"

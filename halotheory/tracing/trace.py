@@ -40,9 +40,11 @@ class Traced:
         notes: what the reader should know, such as hyperparameters that could not stay symbolic.
         batches: by label, the loss of one example in batches of 2, 3 and 4; empty where its batch does not matter
             (where it does, `terms` holds those of a largest batch). Batches in which the code yields NaN are absent.
+        crowds: the same in some batches of up to 128, in which most examples have the same arguments.
         tokens: the loss of one completion under several masks; empty where the loss is not token-level.
         domains: what is known of the symbolic hyperparameters beyond the assumptions of their symbols.
         reduction: how the code's result comes from the terms: one per example, or their mean or sum.
+        shared_kl: whether the loss makes one `kl` for all of those that it is given for each example.
     """
 
     loss: Loss
@@ -51,9 +53,11 @@ class Traced:
     hyperparameters: Mapping[str, Expr]
     notes: Sequence[str]
     batches: Mapping[str, Sequence[BatchTerm]] = field(default_factory=dict)
+    crowds: Mapping[str, Sequence[BatchTerm]] = field(default_factory=dict)
     tokens: Sequence[TokenTerm] = ()
     domains: Sequence[Relational] = ()
     reduction: Reduction = "none"
+    shared_kl: bool = False
 
     @property
     def detaches(self) -> bool:
@@ -100,9 +104,11 @@ def trace(loss: Loss) -> Traced:
         hyperparameters=hyperparameters,
         notes=sorted(notes),
         batches=terms.batches,
+        crowds=terms.crowds,
         tokens=terms.tokens,
         domains=domains,
         reduction=terms.reduction,
+        shared_kl=terms.shared_kl,
     )
 
 

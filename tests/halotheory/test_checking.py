@@ -72,11 +72,11 @@ REFUTED = {
     "zeros": "non_constant",
     "softplus_with_a_jump": "non_decreasing",
     "error_function": "reference_point",
+    "policy_gradient": "reference_point",
 }
 OPEN = [
     "without_reference_but_kl",  # kl is measured against a reference that the loss does not name
     "detached_factor_of_tokens",  # factors of tokens are not held constant
-    "policy_gradient",  # log(z/A) has no finite limit at 0, and so no value function on the whole line goes on from it
 ]
 
 

@@ -1460,6 +1460,44 @@ def token_cross_entropy(policy_token_logps, mask):
     return -(policy_token_logps * mask).sum(-1)
 
 
+def dapo(policy_token_logps, reference_token_logps, advantages, mask, *, low=0.2, high=0.28):
+    """PPO-Clip with two bounds, over all tokens of the batch (Yu et al. 2025, DAPO, eq. 8)."""
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    surrogate = torch.min(ratio * advantages, ratio.clamp(1 - low, 1 + high) * advantages)
+    return -(surrogate * mask).sum(dim=1) / mask.sum()
+
+
+def cispo(policy_token_logps, reference_token_logps, advantages, mask, *, high=0.3):
+    """-A log pi weighted by the clipped ratio, detached (MiniMax-M1, 2025, CISPO)."""
+    weight = torch.exp(policy_token_logps - reference_token_logps).clamp(max=1 + high).detach()
+    return -(weight * advantages * policy_token_logps * mask).sum(1) / mask.sum(1)
+
+
+def dynamic_finetuning(policy_token_logps, mask):
+    """-pi log pi with pi detached (Wu et al. 2025, DFT)."""
+    return -(policy_token_logps.exp().detach() * policy_token_logps * mask).sum(-1) / mask.sum(-1)
+
+
+def policy_gradient_on_log_ratios(policy_token_logps, reference_token_logps, advantages, mask):
+    """-A log q summed over the tokens."""
+    return -((policy_token_logps - reference_token_logps) * advantages * mask).sum(-1)
+
+
+def importance_weighted_reinforce(policy_token_logps, reference_token_logps, advantages, mask):
+    """-q A summed over the tokens: PPO without the clip."""
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    return -torch.sum(ratio * advantages * mask, dim=-1)
+
+
+def tr_dpo_with_live_mixture(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1
+):
+    """DPO against 0.3 pi + 0.7 pi_ref (after Gorbatovski et al. 2024, TR-DPO, with no step between updates)."""
+    ratios = policy_chosen_logps - reference_chosen_logps, policy_rejected_logps - reference_rejected_logps
+    chosen, rejected = (r - torch.log(0.3 * torch.exp(r) + 0.7) for r in ratios)
+    return F.softplus(-beta * (chosen - rejected))
+
+
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 
 EXPECTED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
@@ -1719,4 +1757,20 @@ EXPECTED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
     "grpo": ("not_halo", False, (), "for small A the penalty makes the loss fall and rise"),
     "reinforce_with_quadratic_penalty": ("not_halo", False, (), "the penalty makes the loss fall and rise"),
     "token_cross_entropy": ("not_halo", False, (), "no reference point"),
+    "dapo": (
+        "halo",
+        False,
+        ("context_indexed_value", "implied_policy"),
+        "the tokens of the batch scale v, and its bounds are those of A",
+    ),
+    "cispo": ("not_halo", False, (), "A log pi: no reference point, and no limit at q A = 0"),
+    "dynamic_finetuning": ("not_halo", False, (), "no reference point"),
+    "policy_gradient_on_log_ratios": ("not_halo", False, (), "no reference point, and no limit at q A = 0"),
+    "importance_weighted_reinforce": ("halo", False, ("implied_policy",), "v(z) = z at z = q A"),
+    "tr_dpo_with_live_mixture": (
+        "halo",
+        False,
+        ("generalised_link",),
+        "r = rho - log(0.3 e^rho + 0.7) rises; v = log sigmoid",
+    ),
 }

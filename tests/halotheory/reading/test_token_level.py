@@ -36,8 +36,16 @@ def whole_sequence(policy_token_logps, reference_token_logps, advantages, mask):
 def test_the_surrogate_of_a_token_is_minus_z() -> None:
     form, _ = token_forms(trace(loss_of(reinforce)))
     assert sympy.simplify(form.shapes[ONE_TERM] / Z).is_negative
-    assert form.context == (A,)
-    assert set(form.relaxations) == {"implied_policy", "context_indexed_value"}
+    assert form.context == ()
+    assert set(form.relaxations) == {"implied_policy", "context_indexed_value"}  # the mean's weight is a context
+
+
+def test_a_sum_of_surrogates_has_one_value_function() -> None:
+    def summed(policy_token_logps, reference_token_logps, advantages, mask):
+        return -((policy_token_logps - reference_token_logps).exp() * advantages * mask).sum(-1)
+
+    form, _ = token_forms(trace(loss_of(summed)))
+    assert list(form.relaxations) == ["implied_policy"]
 
 
 def test_v_is_asked_for_on_the_side_of_zero_on_which_the_advantage_is() -> None:
@@ -74,12 +82,56 @@ def test_ppo_clip_is_written_as_two_minima_and_holds_for_every_epsilon() -> None
     assert point.method.startswith("assumed, not derived: implied_policy")  # log-ratios raised alike change the loss
 
 
+def is_excluded(loss) -> bool:
+    traced = trace(loss_of(loss))
+    values = {symbol: sympy.Rational(1, 5) for symbol in traced.hyperparameters.values()}
+    return excluded(sequence_examples(traced), traced, values)
+
+
 def test_a_loss_that_moves_without_an_advantage_is_excluded() -> None:
     for loss in (with_penalty, imitation):
-        traced = trace(loss_of(loss))
-        assert list(token_forms(traced)) == []
-        assert excluded(traced)
-    assert not excluded(trace(loss_of(reinforce)))
+        assert list(token_forms(trace(loss_of(loss)))) == []
+        assert is_excluded(loss)
+
+
+def log_ratio_times_advantage(policy_token_logps, reference_token_logps, advantages, mask):
+    return -((policy_token_logps - reference_token_logps) * advantages * mask).sum(-1)
+
+
+def rises_and_falls(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    return -((ratio - ratio**2 / 4) * advantages * mask).sum(-1)
+
+
+def convex_in_gains(policy_token_logps, reference_token_logps, advantages, mask):
+    return -(torch.exp(policy_token_logps - reference_token_logps) ** 2 * advantages * mask).sum(-1)
+
+
+def test_what_is_no_value_function_of_ratio_times_advantage_is_excluded() -> None:
+    for loss in (log_ratio_times_advantage, rises_and_falls, convex_in_gains):
+        assert is_excluded(loss)
+    for loss in (reinforce, losses.ppo_clip):
+        assert not is_excluded(loss)
+
+
+def other_after_the_hundredth(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    late = mask.cumsum(-1) > 100
+    return -(torch.where(late, ratio**2, ratio) * advantages * mask).sum(-1)
+
+
+def test_tokens_far_into_a_completion_are_read_too() -> None:
+    assert len(token_terms(trace(loss_of(other_after_the_hundredth))) or ()) == 2
+    assert is_excluded(other_after_the_hundredth)
+
+
+def classifier(policy_token_logps, reference_token_logps, mask):
+    return -torch.nn.functional.logsigmoid(((policy_token_logps - reference_token_logps) * mask).sum(-1))
+
+
+def test_without_advantages_tokens_that_meet_are_outputs_side_by_side() -> None:
+    sizes = [len(example.among) for example in sequence_examples(trace(loss_of(classifier)))]
+    assert sizes == [1, 2, 3]
 
 
 def test_tokens_that_meet_in_one_term_have_no_form() -> None:
@@ -90,5 +142,5 @@ def test_tokens_that_meet_in_one_term_have_no_form() -> None:
 
 
 def test_a_token_is_read_as_a_single_output() -> None:
-    (example,) = sequence_examples(trace(loss_of(reinforce)))
+    example = sequence_examples(trace(loss_of(reinforce)))[0]
     assert example.term.free_symbols == {LOG_RATIO, token_symbol("advantages", 0)}

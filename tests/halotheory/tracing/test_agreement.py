@@ -148,9 +148,30 @@ def other_in_batches_of_many(policy_logps):
     return policy_logps if len(policy_logps) < 20 else 2 * policy_logps
 
 
-def test_a_large_batch_is_compared_too() -> None:
-    with pytest.raises(HaloTheoryError, match="misreads this code"):
-        check_agreement(trace(loss_of(other_in_batches_of_many)))
+def other_from_five_desirable_on(policy_logps, reference_logps, desirable):
+    z = policy_logps - reference_logps
+    return torch.where(desirable.sum() > 4, z**2, z)
+
+
+@pytest.mark.parametrize(
+    ("function", "size"), [(other_in_batches_of_many, 33), (other_from_five_desirable_on, 8)], ids=str
+)
+def test_large_batches_are_compared_too(function, size: int) -> None:
+    with pytest.raises(HaloTheoryError, match=f"the size or the composition of its batch, here of {size}"):
+        check_agreement(trace(loss_of(function)))
+
+
+def overflows_in_between(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, beta=0.1, share=0.3
+):
+    """DPO against a reference that is mixed with the policy: log(share * ratio + 1 - share) is finite, exp is not."""
+    ratios = policy_chosen_logps - reference_chosen_logps, policy_rejected_logps - reference_rejected_logps
+    chosen, rejected = (r - torch.log(share * torch.exp(r) + 1 - share) for r in ratios)
+    return F.softplus(-beta * (chosen - rejected))
+
+
+def test_an_overflow_in_between_is_no_misreading() -> None:
+    check_agreement(trace(loss_of(overflows_in_between)))
 
 
 def leaves_for_numpy(policy_logps):

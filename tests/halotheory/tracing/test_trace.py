@@ -277,10 +277,10 @@ def with_a_loop_over_completions(policy_token_logps, advantages, mask):
 )
 def test_token_level_losses_are_traced_under_several_masks(function) -> None:
     traced = read(function)
-    masks = [(True,), (True, True), (True, True, False), (True, False, True), (True, True, True)]
-    assert [term.mask for term in traced.tokens] == masks
-    assert traced.terms["example"] == traced.tokens[1].term
-    for found in traced.tokens:
+    alone = [term for term in traced.tokens if not term.others]
+    assert sorted({len(term.mask) for term in alone}) == [1, 2, 3, 7, 8, 9, 17, 40, 130]
+    assert traced.terms["example"] == next(term.term for term in alone if term.mask == (True, True))
+    for found in (term for term in alone if len(term.mask) <= 3):
         counted = {f"policy_token_logps_t{t}" for t, counts in enumerate(found.mask) if counts}
         assert {s.name for s in found.term.free_symbols if s.name.startswith("policy_")} == counted
 
@@ -293,6 +293,32 @@ def test_a_mean_over_tokens_is_one_over_the_completions_own() -> None:
     assert same(found[True, False, True], -(ratios[0] + ratios[2]) / 2)
 
 
+def mean_of_all_completions(policy_token_logps, reference_token_logps, advantages, mask):
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    return -(ratio * advantages * mask).sum(-1) / mask.sum()
+
+
+def test_other_completions_may_change_a_positive_factor() -> None:
+    tokens = read(mean_of_all_completions).tokens
+    alone = next(term.term for term in tokens if (term.mask, term.others) == ((True, True), ()))
+    beside = next(term.term for term in tokens if (term.mask, term.others) == ((True, True), ((True, False),)))
+    assert same(beside, alone * Rational(2, 3))
+
+
+def other_on_the_last_of_many(policy_token_logps, advantages, mask):
+    weight = torch.where(mask.cumsum(-1) > 100, -1.0, 1.0)
+    return -(weight * policy_token_logps * advantages * mask).sum(-1)
+
+
+def test_long_completions_are_run_with_numbers_for_most_tokens() -> None:
+    longest = read(other_on_the_last_of_many).tokens[-1]
+    places = [0, 1, 65, 129]
+    logps, advantages = ([token_symbol(name, t) for t in places] for name in ("policy_token_logps", "advantages"))
+    signs = [-1, -1, -1, 1]
+    own = sum(sign * logp * a for sign, logp, a in zip(signs, logps, advantages, strict=True))
+    assert (longest.term - own).is_number
+
+
 def centred_tokens(policy_token_logps, advantages, mask):
     return -(policy_token_logps * (advantages - advantages.mean()) * mask).sum(-1)
 
@@ -300,6 +326,35 @@ def centred_tokens(policy_token_logps, advantages, mask):
 def test_the_other_completions_may_not_matter() -> None:
     with pytest.raises(HaloTheoryError, match="depends on the others of its batch"):
         read(centred_tokens)
+
+
+# the reference point of each example
+
+
+def below_kl(policy_logps, reference_logps, kl):
+    return policy_logps - reference_logps - kl
+
+
+def below_the_mean(policy_logps, reference_logps, kl):
+    return policy_logps - reference_logps - kl.mean().clamp(min=0)
+
+
+def below_the_largest(policy_logps, reference_logps, desirable, kl):
+    return torch.where(desirable, -1.0, 1.0) * (policy_logps - reference_logps - kl.max()).sigmoid()
+
+
+def below_the_sum(policy_logps, reference_logps, kl):
+    return policy_logps - reference_logps - kl.sum()
+
+
+@pytest.mark.parametrize(("function", "shared"), [(below_kl, False), (below_the_mean, True), (below_the_largest, True)])
+def test_one_kl_for_all_is_told_from_one_for_each(function, shared: bool) -> None:
+    assert read(function).shared_kl is shared
+
+
+def test_a_sum_of_the_reference_points_is_refused() -> None:
+    with pytest.raises(HaloTheoryError, match="kl may be a scalar or"):
+        read(below_the_sum)
 
 
 # hyperparameters
