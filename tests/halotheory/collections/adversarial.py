@@ -1346,6 +1346,41 @@ def penalty_on_falling_chosen(
     return -F.logsigmoid(chosen - rejected - penalty * torch.relu(-chosen))
 
 
+# --- batches and completions of other sizes --------------------------------------------------------------------
+
+
+def kto_with_batch_mean_over_four_at_most(policy_logps, reference_logps, desirable, *, beta=0.1):
+    """z0 = sum of the log-ratios / min(n, 4): a mean in batches of up to four, a multiple of it in larger ones."""
+    log_ratio = _log_ratio(policy_logps, reference_logps)
+    return _by_label(torch.sigmoid(beta * (log_ratio - log_ratio.sum().detach() / min(len(log_ratio), 4))), desirable)
+
+
+def kto_with_clamped_count(policy_logps, reference_logps, desirable, *, beta=0.1):
+    """The same with a count that is a tensor."""
+    log_ratio = _log_ratio(policy_logps, reference_logps)
+    count = torch.ones_like(log_ratio).sum().clamp(max=4)
+    return _by_label(torch.sigmoid(beta * (log_ratio - (log_ratio.sum() / count).detach())), desirable)
+
+
+def kto_below_the_mean_kl(policy_logps, reference_logps, desirable, kl, *, beta=0.1):
+    """z0 is the mean of the reference points of all examples."""
+    return _by_label(torch.sigmoid(beta * (_log_ratio(policy_logps, reference_logps) - kl.mean())), desirable)
+
+
+def surrogate_squared_in_long_completions(policy_token_logps, reference_token_logps, advantages, mask):
+    """-q A, but -(q A)^2 in completions of more than 60 tokens."""
+    surrogate = torch.exp(policy_token_logps - reference_token_logps) * advantages
+    surrogate = torch.where(mask.sum(-1, keepdim=True) > 60, surrogate**2, surrogate)
+    return -(surrogate * mask).sum(-1)
+
+
+def surrogate_squared_from_the_second_token(policy_token_logps, reference_token_logps, advantages, mask):
+    """-q A for the first token, -q^2 A for those that follow."""
+    ratio = torch.exp(policy_token_logps - reference_token_logps)
+    later = mask.cumsum(-1) > 1
+    return -(torch.where(later, ratio**2, ratio) * advantages * mask).sum(-1)
+
+
 # --- left open by the definition -------------------------------------------------------------------------------
 
 
@@ -1597,6 +1632,11 @@ EXPECTED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
     "forward_kl_link": _relaxed("r = -pi_ref/pi rises", "generalised_link"),
     "squared_link": _no("the link rho^2 does not rise"),
     "penalty_on_falling_chosen": _no("the two links differ"),
+    "kto_with_batch_mean_over_four_at_most": _no("from five examples on the weights of Q sum to more than 1"),
+    "kto_with_clamped_count": _no("from five examples on the weights of Q sum to more than 1"),
+    "kto_below_the_mean_kl": _relaxed("one kl for all examples", "estimated_reference_point"),
+    "surrogate_squared_in_long_completions": _no("(q A)^2 is convex in gains"),
+    "surrogate_squared_from_the_second_token": _no("q^2 A is convex in gains"),
 }
 
 VERDICT_ONLY: frozenset[str] = frozenset(
