@@ -249,6 +249,7 @@ def _spoiled(spoiled: Spoiled, fixed: Mapping[Symbol, Expr]) -> Outcome:
         method="evaluated exactly",
         statement=spoiled.statement,
         witness=spoiled.witness,
+        guilty=spoiled.guilty,
     )
     return Outcome(word="not_halo", findings=[finding])
 

@@ -172,7 +172,8 @@ def without_sign(
         everywhere = identically_zero(value.subs(dict(found[0])))
         return Spoiled(
             statement="the detached factor of v is 0 at a point; it must not be",
-            witness={"factor": str(value), **_shown(found[0])},
+            witness=_shown(found[0]),
+            guilty=str(value),
             as_set=frozenset() if everywhere else free,
         )
     if len(found) == 2:
@@ -180,10 +181,10 @@ def without_sign(
         return Spoiled(
             statement="the detached factor of v is positive for one theta and negative for another",
             witness={
-                "factor": str(value),
                 **{f"negative at {name}": place for name, place in _shown(found[-1]).items()},
                 **{f"positive at {name}": place for name, place in _shown(moved).items()},
             },
+            guilty=str(value),
             as_set=free,
         )
     return Spoiled(statement="the detached factor of v is of one sign everywhere")

@@ -128,6 +128,7 @@ def _seen_falling(estimates: Sequence[_Estimate]) -> Spoiled | None:
             return Spoiled(
                 statement="the reference point falls where E_Q[r] rises: no clamp, its bounds are exchanged",
                 witness={"E_Q[r]": f"{m1} -> {m2}", "reference point": f"{z1} -> {z2}"},
+                guilty="the choice of the reference point",
             )
     return None
 

@@ -38,7 +38,7 @@ def explained(
     """
     found = []
     for finding in findings:
-        if finding.status is not Status.REFUTED:
+        if finding.status is not Status.REFUTED or finding.guilty is not None:
             found.append(finding)
         elif finding.name == "log_ratio_only":
             found.append(replace(finding, **_outside_ratio(examples)))

@@ -38,7 +38,7 @@ class Example:
         term: its loss, in log-ratios, with what is detached marked.
         y: the output that is judged.
         among: every output of the batch.
-        known: what is known of its symbols: log-probabilities are at most 0, hyperparameters in their domains.
+        known: what is known of its symbols: log-probabilities are below 0, hyperparameters in their domains.
         labels: those of the examples of its batch, the own one first, where the batch matters.
     """
 
@@ -143,7 +143,7 @@ def examples(traced: Traced) -> list[Example]:
                     term=spread(written, symbols),
                     y=among[0],
                     among=among,
-                    known=[*traced.domains, *(sympy.LessThan(logp, 0) for logp in logps)],
+                    known=[*traced.domains, *(sympy.StrictLessThan(logp, 0) for logp in logps)],
                     labels=labels,
                 )
             )
@@ -169,7 +169,7 @@ def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
     notes = []
     if all(_still(example, kl=kl) for example in terms):
         if any(example.term.free_symbols & set(moving(example.among, kl=kl)) for example in terms):
-            notes = ["no gradient flows through this loss: all that moves in it is detached"]
+            notes = ["no gradient flows through this loss: all that moves in it is detached; it is read as a constant"]
         values = [replace(example, term=sympy.S.Zero) for example in terms]
     plain = False
     for found in _forms(traced, values, lambda e: readings(e.term, e.y, e.among, kl=kl)):
@@ -595,9 +595,12 @@ def _apart(shapes: Mapping[str, Expr], names: Sequence[Symbol]) -> dict[str, tup
 
 
 def _factor(shape: Expr, names: Sequence[Symbol]) -> tuple[Expr, Expr] | None:
-    """Return f and g with shape = f * g up to a constant in z, where f holds only the named symbols, and g none."""
+    """Return f and g with shape = f * g up to a constant in z, where f holds the named symbols alone, and g none."""
     if not names:
         return sympy.S.One, shape
+    product_of_all, at_one = sympy.Mul(*names), shape.xreplace(dict.fromkeys(names, sympy.S.One))
+    if same(tidied(shape), tidied(product_of_all * at_one)):
+        return product_of_all, at_one
     at_primes = shape.xreplace(dict(zip(names, map(sympy.Integer, (3, 5, 7)), strict=False)))
     for place in (1, -1, _HALF):
         slopes = [sympy.diff(function, Z).subs(Z, place) for function in (shape, at_primes)]
@@ -606,10 +609,10 @@ def _factor(shape: Expr, names: Sequence[Symbol]) -> tuple[Expr, Expr] | None:
             break
     else:
         return None
-    if ratio.free_symbols - set(names):
+    if ratio.free_symbols != set(names):
         return None
     scale, factor = ratio.primitive()
-    rest = tidied(scale * at_primes)
+    rest = _split(tidied(scale * at_primes))[1]
     return (factor, rest) if same(tidied(shape), tidied(factor * rest)) else None
 
 

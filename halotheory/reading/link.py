@@ -113,9 +113,9 @@ def _both_ways(slope: Expr, log_ratio: Symbol, where: Sequence[Relational], sett
     )
     return Spoiled(
         statement="r = g(log_ratio) must rise; this g rises at one log-ratio and falls at another",
-        witness={"slope of g": str(slope), "the link rises at log_ratio": str(signs[1])}
-        | {"and falls at log_ratio": str(signs[-1])}
+        witness={"the link rises at log_ratio": str(signs[1]), "and falls at log_ratio": str(signs[-1])}
         | {str(symbol): str(place) for symbol, place in free.items()},
+        guilty=f"g, of slope {slope}",
         as_set=frozenset() if for_all else frozenset(slope.free_symbols & set(settings)),
     )
 

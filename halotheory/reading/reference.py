@@ -21,11 +21,13 @@ class Spoiled:
     Attributes:
         statement: what fails, or is open.
         witness: the counterexample; None where it is open.
+        guilty: the part that fails.
         as_set: the hyperparameters whose values the counterexample needs.
     """
 
     statement: str
     witness: Mapping[str, str] | None = None
+    guilty: str | None = None
     as_set: frozenset[Symbol] = frozenset()
 
 

@@ -635,6 +635,137 @@ def straight_through_of_itself(
     return F.softplus(-same)
 
 
+def minus_one_plus_detached_gap(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
+):
+    """-(1 + |h| detached) log sigmoid(h): the minus is multiplied into the weight."""
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return -(1 + h.detach().abs()) * F.logsigmoid(h)
+
+
+def dpo_and_detached_gain_times_dpo(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
+):
+    """L + relu(h) detached times L: the factor 1 + relu(h) is positive where relu(h) is not."""
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    base = F.softplus(-h)
+    return base + h.detach().relu() * base
+
+
+def twice_dpo_where_ranked_rightly(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
+):
+    """2 L where h > 0 and L elsewhere, chosen by the detached h."""
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    base = F.softplus(-h)
+    return torch.where(h.detach() > 0, 2 * base, base)
+
+
+def dpo_signed_by_detached_margin(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
+):
+    """L where h > 0 and -L elsewhere, chosen by the detached h."""
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    base = F.softplus(-h)
+    return torch.where(h.detach() > 0, base, -base)
+
+
+def weighted_by_detached_square(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps
+):
+    """h^2 detached, times DPO: the factor is 0 at h = 0."""
+    h = _margin(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps)
+    return (h**2).detach() * F.softplus(-h)
+
+
+def weighted_by_detached_gap_and_label(policy_logps, reference_logps, desirable, kl):
+    """(1/2 + |z| detached) times KTO, twice that for undesirable outputs."""
+    z = policy_logps - reference_logps - kl
+    weight = (0.5 + z.detach().abs()) * torch.where(desirable, 1.0, 2.0)
+    return weight * _by_label(torch.sigmoid(z), desirable)
+
+
+def weighted_by_another_detached_part_for_each_label(policy_logps, reference_logps, desirable, kl):
+    """1 + |z| for desirable and exp(z) for undesirable outputs, detached, times KTO."""
+    z = policy_logps - reference_logps - kl
+    weight = torch.where(desirable, 1 + z.abs(), z.exp()).detach()
+    return weight * _by_label(torch.sigmoid(z), desirable)
+
+
+# --- links that rise, or not quite -----------------------------------------------------------------------------
+
+
+def _linked_by_less_tanh(chosen, rejected, slope):
+    """softplus(-(g(chosen) - g(rejected))) with g(r) = r - slope tanh(r), which rises for slope <= 1."""
+    return F.softplus(rejected - slope * torch.tanh(rejected) - chosen + slope * torch.tanh(chosen))
+
+
+def link_rising_as_set(
+    policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps, *, c=0.2
+):
+    """g(r) = r - 3 c tanh(r) rises for c = 0.2, not for every c."""
+    chosen = policy_chosen_logps - reference_chosen_logps
+    rejected = policy_rejected_logps - reference_rejected_logps
+    return _linked_by_less_tanh(chosen, rejected, 3 * c)
+
+
+def link_flat_at_0(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    """g(r) = r - tanh(r): its slope is 0 at one place."""
+    chosen = policy_chosen_logps - reference_chosen_logps
+    rejected = policy_rejected_logps - reference_rejected_logps
+    return _linked_by_less_tanh(chosen, rejected, 1.0)
+
+
+def link_dipping_at_0(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    """g(r) = r - 1.001 tanh(r) falls near 0."""
+    chosen = policy_chosen_logps - reference_chosen_logps
+    rejected = policy_rejected_logps - reference_rejected_logps
+    return _linked_by_less_tanh(chosen, rejected, 1.001)
+
+
+def link_falling_far_out(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    """g(r) = r - 1e-6 r^2 falls beyond 5e5."""
+    chosen = policy_chosen_logps - reference_chosen_logps
+    rejected = policy_rejected_logps - reference_rejected_logps
+    return F.softplus(rejected - 1e-6 * rejected**2 - chosen + 1e-6 * chosen**2)
+
+
+# --- clamps and their bounds -----------------------------------------------------------------------------------
+
+
+def kl_between_bounds(policy_logps, reference_logps, desirable, kl):
+    """z0 = max(1, min(kl, 3))."""
+    z0 = torch.maximum(torch.minimum(kl, torch.tensor(3.0)), torch.tensor(1.0))
+    return _by_label(torch.sigmoid(policy_logps - reference_logps - z0), desirable)
+
+
+def kl_between_bounds_to_be_set(policy_logps, reference_logps, desirable, kl, *, low=1.0, high=3.0):
+    """z0 = max(low, min(kl, high)): a clamp as long as low < high."""
+    z0 = torch.maximum(torch.tensor(low), torch.minimum(kl, torch.tensor(high)))
+    return _by_label(torch.sigmoid(policy_logps - reference_logps - z0), desirable)
+
+
+def kl_between_exchanged_bounds(policy_logps, reference_logps, desirable, kl):
+    """z0 = 3 where kl < 1 and 1 where kl > 3: it falls as kl rises."""
+    z0 = torch.where(kl < 1, 3.0, torch.where(kl > 3, 1.0, kl))
+    return _by_label(torch.sigmoid(policy_logps - reference_logps - z0), desirable)
+
+
+def batch_mean_between_exchanged_bounds(policy_logps, reference_logps, desirable):
+    """z0 = 5 where the mean is below 0, and 0 where it is above 5."""
+    rho = policy_logps - reference_logps
+    mean = rho.mean().detach()
+    z0 = torch.where(mean < 0, torch.full_like(mean, 5.0), torch.where(mean > 5, torch.zeros_like(mean), mean))
+    return _by_label(torch.sigmoid(rho - z0), desirable)
+
+
+def weighted_by_the_numbers_of_both_labels(policy_logps, reference_logps, desirable, kl):
+    """KTO with weight n_D / n_U for undesirable outputs, from the numbers of both in the batch."""
+    z = policy_logps - reference_logps - kl
+    numbers = [labels.sum().clamp(min=1) for labels in (desirable, ~desirable)]
+    return torch.where(desirable, 1.0, numbers[0] / numbers[1]) * _by_label(torch.sigmoid(z), desirable)
+
+
 # --- lengths ---------------------------------------------------------------------------------------------------
 
 
@@ -1536,6 +1667,26 @@ EXPECTED: dict[str, tuple[str, bool, tuple[str, ...], str]] = {
     "rejected_detached": _strict("value unchanged; the reference point may be detached"),
     "linear_loss_with_detached_logistic_weight": _relaxed("v = z, factor softplus > 0 detached", "detached_weight"),
     "straight_through_of_itself": _strict("the detached parts cancel in value and gradient"),
+    "minus_one_plus_detached_gap": _relaxed("1 + |h| > 0, detached", "detached_weight"),
+    "dpo_and_detached_gain_times_dpo": _relaxed("1 + relu(h) > 0, detached", "detached_weight"),
+    "twice_dpo_where_ranked_rightly": _relaxed("the factor is 2 or 1, by a detached choice", "detached_weight"),
+    "dpo_signed_by_detached_margin": _no("the factor is 1 or -1, as theta chooses"),
+    "weighted_by_detached_square": _no("the factor is 0 at h = 0; by value, h^2 softplus(-h) turns at 0"),
+    "weighted_by_detached_gap_and_label": _relaxed(
+        "1/2 + |z| > 0, detached, and 2 for one label", "detached_weight", "class_weights"
+    ),
+    "weighted_by_another_detached_part_for_each_label": _relaxed("1 + |z| and exp(z) > 0, detached", "detached_weight"),
+    "link_rising_as_set": _relaxed("g' = 1 - 0.6 / cosh^2 >= 0.4", "generalised_link"),
+    "link_flat_at_0": _relaxed("g' = tanh^2 is 0 at one place only", "generalised_link"),
+    "link_dipping_at_0": _no("g'(0) = -0.001, g' > 0 far out"),
+    "link_falling_far_out": _no("g' = 1 - 2e-6 r is negative beyond 5e5"),
+    "kl_between_bounds": _relaxed("kl clamped to [1, 3]", "estimated_reference_point"),
+    "kl_between_bounds_to_be_set": _relaxed("kl clamped to [1, 3] as set", "estimated_reference_point"),
+    "kl_between_exchanged_bounds": _no("z0 falls from 3 to 1 as kl rises"),
+    "batch_mean_between_exchanged_bounds": _no("z0 falls from 5 to 0 as the mean rises"),
+    "weighted_by_the_numbers_of_both_labels": _relaxed(
+        "weights from the composition of the batch, another ratio in each", "class_weights", "context_indexed_value"
+    ),
     "own_lengths": _strict("l(y) = 1/|y|"),
     "own_lengths_to_a_power": _strict("l(y) = |y|^-1/2"),
     "chosen_length_for_both": _relaxed("v(z/|y_w|) depends on a length", "context_indexed_value"),

@@ -55,6 +55,11 @@ def weighted_by_label(policy_logps, reference_logps, desirable, kl):
     return weight * torch.where(desirable, -torch.sigmoid(z), torch.sigmoid(z))
 
 
+def cancelled_by_value(policy_chosen_logps, policy_rejected_logps, reference_chosen_logps, reference_rejected_logps):
+    h = (policy_chosen_logps - policy_rejected_logps) - (reference_chosen_logps - reference_rejected_logps)
+    return -2 * (h - h.detach())
+
+
 def balanced(policy_logps, reference_logps, desirable, kl):
     z = policy_logps - reference_logps - kl
     weight = torch.where(desirable, 1.0, desirable.sum().clamp(min=1) / (~desirable).sum().clamp(min=1))
@@ -69,6 +74,10 @@ def test_a_detached_factor_is_put_together_and_its_sign_is_a(loss: Callable[...,
     assert factor.is_positive
     for shape in form.shapes.values():
         assert factor not in sympy.expand(shape / factor).free_symbols
+
+
+def test_a_detached_part_that_is_only_added_is_no_factor() -> None:
+    assert not any("detached_weight" in form.relaxations for form in _forms(cancelled_by_value))
 
 
 def test_factors_that_differ_between_labels_are_named_for_each() -> None:
