@@ -59,6 +59,8 @@ def _options(
 ) -> None:
     """Decide whether an alignment loss is a human-aware loss (HALO), with a proof or a counterexample.
 
+    With --debug, any command shows the traceback of its error.
+
     Examples:
 
       halotheory check kto
