@@ -31,7 +31,7 @@ class Cells:
 
 def taken(table: Tensor, index: Tensor) -> Tensor:
     """Return the entries of each world's row, (W, C), of a table (W, N), at (C,) or (W, C)."""
-    return table[:, index] if index.dim() == 1 else table.gather(1, index)
+    return table.index_select(1, index) if index.dim() == 1 else table.gather(1, index)
 
 
 def added(table: Tensor, index: Tensor, values: Tensor) -> Tensor:

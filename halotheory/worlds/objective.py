@@ -1,6 +1,7 @@
 """The loss of tabular softmax policies, and its gradient by their logits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -177,9 +178,21 @@ class Population:
 
     def losses_and_slopes(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss of each world, and its largest |d loss / d logit|, both (W,)."""
-        found = [part.value_and_gradient(logits[part.worlds]) for part in self.parts]
+        with one_thread():
+            found = [part.value_and_gradient(logits[part.worlds]) for part in self.parts]
         losses = torch.cat([value for value, _ in found])
         return losses, torch.cat([gradient.abs().flatten(1).amax(1) for _, gradient in found])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread inside: on tensors of the size of a part, several mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def check_fit(loss: Loss, cells_are_paired: bool, reference_point: ReferencePoint) -> None:

@@ -11,7 +11,7 @@ from halotheory.worlds.annotators import contradicting
 from halotheory.worlds.batching import population_loss, settings_of
 from halotheory.worlds.cells import Cells
 from halotheory.worlds.feedback import pairs, thumbs_of_pairs
-from halotheory.worlds.objective import Objective, check_fit
+from halotheory.worlds.objective import Objective, check_fit, one_thread
 from halotheory.worlds.reference_point import ReferencePoint
 from halotheory.worlds.world import two_output_worlds
 
@@ -176,15 +176,15 @@ def _diagram(
     check_fit(loss, loss.kind == "paired", reference_point)
     of_worlds = population_loss(loss)
     found: list[Tensor] = []
-    for shares, betas, references in zip(
-        *(each.flatten().split(_CELLS_AT_ONCE) for each in torch.meshgrid(*axes, indexing="ij")), strict=True
-    ):
+    parts = (each.flatten().split(_CELLS_AT_ONCE) for each in torch.meshgrid(*axes, indexing="ij"))
+    for shares, betas, references in zip(*parts, strict=True):
         world = two_output_worlds(references)
         data = pairs(world, contradicting(world, shares))
         values = settings_of(loss, {**(settings or {}), "beta": betas}, world.reference_logits)
         objective = Objective(world=world, loss=of_worlds, settings=values, reference_point=reference_point)
         cells = (data if loss.kind == "paired" else thumbs_of_pairs(data)).cells()
-        found.append(probability(_Worlds(objective=objective, cells=cells, begin=torch.logit(references))))
+        with one_thread():
+            found.append(probability(_Worlds(objective=objective, cells=cells, begin=torch.logit(references))))
     shape = [len(each) for each in axes]
     return PhaseDiagram(
         loss=loss.name,

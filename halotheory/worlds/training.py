@@ -13,7 +13,7 @@ from halotheory.errors import HaloTheoryError
 from halotheory.worlds.batching import Settings, minibatch_loss, population_loss, settings_of
 from halotheory.worlds.feedback import Feedback, Pairs
 from halotheory.worlds.measures import best_probability, expected_reward, kl_from_reference
-from halotheory.worlds.objective import Objective, Population, check_fit
+from halotheory.worlds.objective import Objective, Population, check_fit, one_thread
 from halotheory.worlds.optimizers import GradientDescent, Optimizer
 from halotheory.worlds.reference_point import ReferencePoint
 from halotheory.worlds.world import World, check_shape
@@ -105,9 +105,10 @@ def train(
         return _recorded(world, marks, *_descended(population, descent, begin, marks, tolerance), "native")
 
     pieces: list[tuple[Tensor, Tensor, Tensor]] = []
-    for part in population.parts:
-        own = optimizer.chosen(part.worlds)
-        pieces.append(_run(begin[part.worlds], own, marks, part.value_and_gradient, tolerance))
+    with one_thread():
+        for part in population.parts:
+            own = optimizer.chosen(part.worlds)
+            pieces.append(_run(begin[part.worlds], own, marks, part.value_and_gradient, tolerance))
     rows, losses, slopes = zip(*pieces, strict=True)
     return _recorded(world, marks, torch.cat(rows, dim=1), torch.cat(losses, dim=1), torch.cat(slopes), "eager")
 

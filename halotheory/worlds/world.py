@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -107,7 +108,7 @@ class World:
         """Where every tensor is."""
         return self.reference_logits.device
 
-    @property
+    @cached_property
     def reference_logps(self) -> Tensor:
         """Return log pi_ref(y|x), nats, (W, X, Y)."""
         return torch.log_softmax(self.reference_logits, dim=-1)
@@ -117,7 +118,7 @@ class World:
         """Return pi_ref(y|x), (W, X, Y)."""
         return torch.softmax(self.reference_logits, dim=-1)
 
-    @property
+    @cached_property
     def mean_rewards(self) -> Tensor:
         """Return the mean of the groups' rewards, weighted by their shares, (W, X, Y)."""
         return torch.einsum("wg,wgxy->wxy", self.group_weights, self.rewards)

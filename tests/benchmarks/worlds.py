@@ -21,7 +21,7 @@ from halotheory.worlds import Feedback, GradientDescent, Pairs, World, bradley_t
 from halotheory.worlds import thumbs as thumbs_of
 from halotheory.worlds.batching import population_loss
 from halotheory.worlds.native import native_descent
-from halotheory.worlds.objective import Objective, Population
+from halotheory.worlds.objective import Objective, Population, one_thread
 from halotheory.worlds.training import Engine
 
 Floats = NDArray[np.float64]
@@ -74,7 +74,7 @@ def main() -> None:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return
     print(f"{options.worlds} worlds of 8 prompts and 8 outputs, float64, {torch.get_num_threads()} threads")
-    print(f"NumPy loop timed on {LOOPED} worlds, one thread, and scaled; target ratio {TARGET:g}")
+    print(f"NumPy loop timed on {LOOPED} worlds, one thread, and scaled; target ratio {TARGET:g}; eager: one thread")
     print("loss  engine  ms/step  once s  NumPy ms/step  ratio  by processor time  largest difference")
     for row in rows:
         print(
@@ -93,13 +93,11 @@ def _rows(name: str, world: World, feedback: Feedback, steps: int, runs: int) ->
     begin, rates = world.reference_logits, torch.full((world.num_worlds,), LEARNING_RATE, dtype=world.dtype)
 
     def eager(count: int) -> None:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # the tensors are small: threads would wait for each other
-        for part in population.parts:
-            logits = begin[part.worlds]
-            for _ in range(count):
-                logits = logits - LEARNING_RATE * part.value_and_gradient(logits)[1]
-        torch.set_num_threads(threads)
+        with one_thread():
+            for part in population.parts:
+                logits = begin[part.worlds]
+                for _ in range(count):
+                    logits = logits - LEARNING_RATE * part.value_and_gradient(logits)[1]
 
     looped = np.arange(0, world.num_worlds, max(1, world.num_worlds // LOOPED))[:LOOPED]
     some = torch.from_numpy(looped)
@@ -118,6 +116,7 @@ def _rows(name: str, world: World, feedback: Feedback, steps: int, runs: int) ->
     }
     rows: list[Row] = []
     for engine, (mine, mine_processor) in timed.items():
+        cores = torch.get_num_threads() if engine == "native" else 1
         shown = world if engine == "native" else world.chosen(some)  # what a world becomes depends on no other
         data = feedback if engine == "native" else feedback.chosen(some)
         began = time.perf_counter()
@@ -136,7 +135,7 @@ def _rows(name: str, world: World, feedback: Feedback, steps: int, runs: int) ->
                 once=once,
                 numpy_milliseconds_per_step=1e3 * theirs,
                 ratio=theirs / mine,
-                processor_ratio=theirs_processor / (mine_processor / torch.get_num_threads()),
+                processor_ratio=theirs_processor / (mine_processor / cores),
                 largest_difference=difference,
             )
         )
