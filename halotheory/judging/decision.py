@@ -49,6 +49,8 @@ def decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) ->
         form = _with_one_kl(found) if traced.shared_kl else found
         share = _SHARE if form.relaxations or not traced.detaches else _SMALL_SHARE
         outcome, holds_for = _attempt(form, traced, values, Deadline(share * deadline.left()))
+        if outcome.word == "halo" and form.partial is not None:
+            outcome = Outcome(word="undecided", notes=[form.partial])
         if outcome.word == "halo":
             return Decision(
                 word="halo",

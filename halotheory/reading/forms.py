@@ -97,6 +97,7 @@ class Form:
         spoiled: why the form fails or is open although it fits: a factor of v, a link or a clamp that is none.
         notes: what a reader should know.
         unsure: why nothing follows if the form fails.
+        partial: why nothing follows if the form is a HALO.
     """
 
     shapes: Mapping[str, Expr]
@@ -111,6 +112,7 @@ class Form:
     spoiled: Spoiled | None = None
     notes: Sequence[str] = ()
     unsure: str | None = None
+    partial: str | None = None
 
 
 Reader = Callable[[Example], Iterable[Reading]]
@@ -163,9 +165,31 @@ def forms(traced: Traced, settings: Mapping[Symbol, Expr]) -> Iterator[Form]:
         traced: the loss of one example.
         settings: the values of the symbolic hyperparameters.
     """
-    kl = traced.loss.needs_kl
     terms = examples(traced)
     values = [replace(example, term=by_value(example.term)) for example in terms]
+    found = False
+    for form in _forms_of_all_batches(traced, terms, values, settings):
+        found = True
+        yield form
+    if not found:
+        yield from _forms_of_one_composition(traced, values)
+
+
+def _forms_of_one_composition(traced: Traced, values: Sequence[Example]) -> Iterator[Form]:
+    """Yield the forms in batches of one desirable and one undesirable example; they can refute, and prove nothing."""
+    pairs = [example for example in values if example.labels is not None and sorted(example.labels) == [False, True]]
+    if {example.label for example in pairs} != {example.label for example in values}:
+        return
+    kl = traced.loss.needs_kl
+    for form in _forms(traced, pairs, lambda e: readings(e.term, e.y, e.among, kl=kl)):
+        note = "read in batches of one desirable and one undesirable example; v changes with the batch's labels"
+        yield replace(form, notes=[*form.notes, note], partial="in batches of other labels it has another v")
+
+
+def _forms_of_all_batches(
+    traced: Traced, terms: Sequence[Example], values: list[Example], settings: Mapping[Symbol, Expr]
+) -> Iterator[Form]:
+    kl = traced.loss.needs_kl
     notes = []
     if all(_still(example, kl=kl) for example in terms):
         if any(example.term.free_symbols & set(moving(example.among, kl=kl)) for example in terms):

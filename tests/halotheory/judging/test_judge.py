@@ -67,3 +67,20 @@ def test_a_constant_may_depend_on_the_context() -> None:
     made = check(labels_swapped_beyond_100_tokens).construction
     assert made is not None
     assert made.constant.startswith("Piecewise((1, lengths <= 100), (0, True)) for desirable")
+
+
+def squared_residual_of_the_batch(policy_logps, reference_logps, desirable, *, tau=1.0):
+    rho = policy_logps - reference_logps
+    label = desirable.to(rho.dtype)
+    return ((label - label.mean()) - tau * (rho - rho.mean())) ** 2
+
+
+def temperature_of_the_batch(policy_logps, reference_logps, desirable, kl):
+    share = desirable.to(policy_logps.dtype).mean()
+    v = torch.tanh((0.5 + share) * (policy_logps - reference_logps - kl))
+    return torch.where(desirable, -v, v)
+
+
+def test_what_fails_in_one_composition_of_the_batch_is_refuted_and_what_holds_there_is_open() -> None:
+    assert check(squared_residual_of_the_batch).verdict == "not_halo"
+    assert check(temperature_of_the_batch).verdict == "undecided"
