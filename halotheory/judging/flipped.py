@@ -66,11 +66,13 @@ def _mixture(judged: Judge, strictly: Outcome) -> Outcome:
     limited = replace(judged, deadline=Deadline(min(_MIXTURE_SECONDS, judged.deadline.left())))
     shape = judged.form.shapes[ONE_TERM].subs(dict(judged.values))
     even, odd = mixture.parts(shape)
-    if odd == 0:
-        note = "whether labels that are flipped half of the time make a label_mixture is open"
-        return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
     somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}  # one rate must do for all contexts
     at_one = [part.subs(somewhere) for part in (even, odd)]
+    if at_one[1] == 0:
+        if mixture.swapped_pairs(at_one[0]) is None:
+            return strictly
+        note = "whether labels that are flipped half of the time make a label_mixture is open"
+        return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
     rates = mixture.possible_rates(at_one[0], at_one[1], list(judged.values.values()), limited.deadline)
     if rates.refuted or mixture.never_monotone(even, odd, limited.deadline):
         return strictly
