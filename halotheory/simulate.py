@@ -22,10 +22,16 @@ if TYPE_CHECKING:
     from halotheory.experiments import Result
 
 EXPERIMENTS: Mapping[str, str] = {
+    "phase": "Theorem 4: which of two outputs wins, by beta, pi_ref and the majority's share",
     "noise": "labels that are turned round, 0 to 40 % of them",
     "imbalance": "1 % to 99 % thumbs up, with and without the weights of Eq. 7",
+    "one-per-prompt": "both outputs of each pair, one of them, or one output per prompt",
     "reference-point": "z0 exact, shared, estimated, moving, and none",
     "shape": "the paper's ablations of v, and Eq. 4's own function, by the size of the data",
+    "utility": "reward, Kahneman-Tversky value, Bradley-Terry likelihood: who maximises which",
+    "minority": "what a minority of 10 to 40 % gets that wants other things",
+    "drift": "gain by KL from the reference, over training",
+    "intransitive": "preferences that go round",
 }
 """What each experiment varies; its function is in `halotheory.experiments`."""
 _FILES = ("result.json", "table.csv", "figure.svg", "page.html")

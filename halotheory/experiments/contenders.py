@@ -27,6 +27,7 @@ class Contender:
         loss: with hyperparameters as set.
         fixed: hyperparameters that were set by hand and are not tuned.
         reference_point: what it is told as `kl`.
+        selected: what it gets of the data; by default all, as pairs or as single outputs.
         adapted: hyperparameters that depend on the data.
     """
 
@@ -34,6 +35,7 @@ class Contender:
     loss: Loss
     fixed: frozenset[str] = frozenset()
     reference_point: ReferencePoint = "kl"
+    selected: Callable[[Data], Feedback] | None = None
     adapted: Adapted = field(default=_nothing)
 
     def feedback(self, data: Data) -> Feedback:
@@ -42,6 +44,8 @@ class Contender:
         Raises:
             HaloTheoryError: a paired loss where there are no pairs.
         """
+        if self.selected is not None:
+            return self.selected(data)
         if self.loss.kind != "paired":
             return data.thumbs
         if data.pairs is None:

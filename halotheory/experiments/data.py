@@ -29,6 +29,7 @@ class Data:
         world: W worlds.
         people: without noise: what is measured is what they want.
         pairs: the data set, or None where people judge single outputs.
+        size: how many pairs, or single outputs, the data set of a world has.
         thumbs: the same pairs as single outputs, the chosen one desirable; or the single outputs that were judged.
     """
 
@@ -36,6 +37,7 @@ class Data:
     people: Annotators
     pairs: Pairs | None
     thumbs: Thumbs
+    size: int
 
     def first(self, count: int) -> "Data":
         """Return the first `count` worlds, or all where there are fewer."""
@@ -45,6 +47,7 @@ class Data:
             people=Annotators(preference=self.people.preference[some], thumbs=self.people.thumbs[some]),
             pairs=None if self.pairs is None else self.pairs.chosen(some),
             thumbs=self.thumbs.chosen(some),
+            size=self.size,
         )
 
 
@@ -78,8 +81,9 @@ def drawn_pairs(
         size: another number of pairs.
     """
     generator = generator_of(budget, tuning=tuning)
-    found = pairs(world, annotators).data_set(size or budget.examples, generator=generator)
-    return Data(world=world, people=people, pairs=found, thumbs=thumbs_of_pairs(found))
+    count = size or budget.examples
+    found = pairs(world, annotators).data_set(count, generator=generator)
+    return Data(world=world, people=people, pairs=found, thumbs=thumbs_of_pairs(found), size=count)
 
 
 def usual_data(budget: Budget, *, tuning: bool) -> Data:

@@ -51,7 +51,9 @@ def run(
         HaloTheoryError: a loss, a share or a setting that cannot be used.
     """
     budget = budget or DEFAULT
-    check_within("a share of thumbs up", at, 1 / budget.examples, 1 - 1 / budget.examples)
+    check_within(
+        f"a share of thumbs up among {budget.examples} examples", at, 1 / budget.examples, 1 - 1 / budget.examples
+    )
 
     def data(fraction: float, tuning: bool) -> Data:
         world = drawn_worlds(budget, tuning=tuning)
@@ -64,13 +66,13 @@ def run(
             for label, size in ((1.0, desirable), (0.0, budget.examples - desirable))
         ]
         found = Thumbs(weights=(counts[0] + counts[1]) / budget.examples)
-        return Data(world=world, people=people, pairs=None, thumbs=found)
+        return Data(world=world, people=people, pairs=None, thumbs=found, size=budget.examples)
 
     design = Design(
         experiment="imbalance",
         question="What does it cost that one label is rare, and do the weights of Eq. 7 make up for it?",
         axis=Axis(
-            name="a desirable share of",
+            where="at {} thumbs up",
             label="thumbs up among the examples, %",
             at=sorted(at),
             percent=True,
@@ -103,7 +105,7 @@ def with_and_without(contender: Contender) -> list[Contender]:
     by_hand = sorted(contender.fixed & _WEIGHTS)
     if by_hand:
         raise HaloTheoryError(f"--set {by_hand[0]}: this experiment sets the weights itself; leave it out")
-    return [replace(contender, name=f"{contender.name}, Eq. 7", adapted=balanced_weights), contender]
+    return [replace(contender, name=f"{contender.name} (Eq. 7)", adapted=balanced_weights), contender]
 
 
 def balanced_weights(feedback: Feedback) -> Mapping[str, Tensor]:

@@ -17,6 +17,7 @@ class Measure:
     Attributes:
         name: of the column.
         label: of the axis, with unit.
+        topic: what it is about, in a sentence.
         more: what a contender of the higher value does, before the other's name.
         less: what one of the lower value does.
         of: from the data and the policies' logits, (W, X, Y), to (W,).
@@ -24,6 +25,7 @@ class Measure:
 
     name: str
     label: str
+    topic: str
     more: str
     less: str
     of: Callable[[Data, Tensor], Tensor]
@@ -58,6 +60,7 @@ def _value_gain(data: Data, logits: Tensor) -> Tensor:
 GAIN = Measure(
     name="gain",
     label="share of the possible gain in reward",
+    topic="reward",
     more="gains more reward than",
     less="gains less reward than",
     of=lambda data, logits: gain_of(data.world.mean_rewards, data.world, logits),
@@ -65,6 +68,7 @@ GAIN = Measure(
 VALUE = Measure(
     name="value",
     label="share of the possible gain in Kahneman-Tversky value",
+    topic="Kahneman-Tversky value",
     more="gains more Kahneman-Tversky value than",
     less="gains less Kahneman-Tversky value than",
     of=_value_gain,
@@ -72,6 +76,7 @@ VALUE = Measure(
 KL = Measure(
     name="kl",
     label="KL from the reference, nats",
+    topic="the distance from the reference",
     more="goes further from the reference than",
     less="stays closer to the reference than",
     of=lambda data, logits: kl_from_reference(data.world, logits),
@@ -79,6 +84,7 @@ KL = Measure(
 WIN = Measure(
     name="win_rate",
     label="win rate against the reference",
+    topic="the win rate",
     more="wins more often against the reference than",
     less="wins less often against the reference than",
     of=lambda data, logits: win_rate(data.world, data.people, logits),

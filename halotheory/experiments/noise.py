@@ -48,7 +48,7 @@ def run(
     design = Design(
         experiment="noise",
         question="Which loss stands wrong labels best?",
-        axis=Axis(name="label noise", label="labels that are turned round, %", at=sorted(at), percent=True),
+        axis=Axis(where="at {} label noise", label="labels that are turned round, %", at=sorted(at), percent=True),
         data=data,
         measures=(GAIN, WIN, KL),
     )

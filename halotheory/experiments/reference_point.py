@@ -59,7 +59,7 @@ def run(
     design = Design(
         experiment="reference-point",
         question=f"What is the reference point of {entered[0].loss.name} worth?",
-        axis=Axis(name="label noise", label="labels that are turned round, %", at=sorted(at), percent=True),
+        axis=Axis(where="at {} label noise", label="labels that are turned round, %", at=sorted(at), percent=True),
         data=data,
         measures=(GAIN, KL, WIN),
         notes=(

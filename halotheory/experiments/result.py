@@ -130,7 +130,8 @@ class Map:
         x: places across, (n,).
         y: places up, (m,).
         values: (m, n), in [0, 1].
-        title: above it.
+        title: above it; those of one column have the same.
+        row: beside it; those of one row have the same.
         curve: (x, y) of the theory.
     """
 
@@ -140,6 +141,7 @@ class Map:
     y: NDArray[np.float64]
     values: NDArray[np.float64]
     title: str = ""
+    row: str = ""
     curve: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 

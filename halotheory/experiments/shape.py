@@ -91,7 +91,7 @@ def run(
     design = Design(
         experiment="shape",
         question="What is the shape of the value function worth?",
-        axis=Axis(name="number of pairs", label="pairs in the data set", at=sorted(at), scale="log"),
+        axis=Axis(where="with {} pairs", label="pairs in the data set", at=sorted(at), scale="log"),
         data=data,
         measures=(GAIN, WIN, KL),
     )

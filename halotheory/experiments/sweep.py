@@ -10,9 +10,9 @@ from halotheory.experiments.budget import Budget
 from halotheory.experiments.contenders import Contender, distinct
 from halotheory.experiments.data import Data
 from halotheory.experiments.measures import Measure
-from halotheory.experiments.result import Key, Panel, Result, Series, Values, compared, measured
+from halotheory.experiments.result import Choice, Comparison, Key, Panel, Result, Series, Values, compared, measured
 from halotheory.experiments.statistics import estimate
-from halotheory.experiments.trials import BETAS, Condition, Started, Trials, betas_of, trials
+from halotheory.experiments.trials import BETAS, Condition, Started, betas_of, trials
 from halotheory.experiments.wording import of_one, sentences
 
 
@@ -21,14 +21,14 @@ class Axis:
     """What differs between conditions.
 
     Attributes:
-        name: in sentences, before a value.
+        where: how a sentence says where, with {} for values.
         label: of the figure's axis, with unit.
         at: the values, increasing.
         percent: whether they are shares, to be shown in percent.
         scale: of the figure's axis.
     """
 
-    name: str
+    where: str
     label: str
     at: Sequence[float]
     percent: bool = False
@@ -36,7 +36,7 @@ class Axis:
 
     def __post_init__(self) -> None:
         if not self.at or len(set(self.at)) < len(self.at):
-            raise HaloTheoryError(f"--at: give one or more different values of the {self.name}")
+            raise HaloTheoryError("--at: give one or more different values")
 
     def named(self, value: float) -> str:
         """Return a value as a sentence has it."""
@@ -104,7 +104,7 @@ def sweep(design: Design, entered: Sequence[Contender], budget: Budget, started:
     named = {condition.name: axis.named(value) for condition, value in zip(conditions, axis.at, strict=True)}
     if len(entered) > 1:
         comparisons = compared(found.values, whom)
-        findings = sentences(comparisons, told, named, axis=axis.name)
+        findings = sentences(comparisons, told, named, where=axis.where)
     else:
         alone = [
             (_key(condition, entered[0], measure), _key(conditions[0], entered[0], measure))
@@ -112,7 +112,7 @@ def sweep(design: Design, entered: Sequence[Contender], budget: Budget, started:
             for condition in conditions[1:]
         ]
         comparisons = compared(found.values, alone)
-        findings = [sentence for measure in told for sentence in of_one(comparisons, measure, named)]
+        findings = [sentence for measure in told for sentence in of_one(comparisons, measure, named, where=axis.where)]
     return Result(
         experiment=design.experiment,
         question=design.question,
@@ -123,32 +123,41 @@ def sweep(design: Design, entered: Sequence[Contender], budget: Budget, started:
         measurements=measured(found.values),
         comparisons=comparisons,
         choices=found.choices,
-        panels=[line_panel(design, found.values, conditions, entered, measure) for measure in told],
-        notes=[*design.notes, *limits(found)],
+        panels=[
+            *(line_panel(design, found.values, conditions, entered, measure) for measure in told),
+            *difference_panels(axis, comparisons, told),
+        ],
+        notes=[*design.notes, *limits(found.choices)],
         seconds=time.perf_counter() - began,
     )
 
 
-def usual(budget: Budget, entered: Sequence[Contender]) -> list[str]:
-    """Return what is always held equal, in sentences."""
+def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> list[str]:
+    """Return what is always held equal, in sentences.
+
+    Args:
+        budget: of the experiment.
+        entered: the contenders.
+        tuned: what was tuned, where it was not learning rate and beta.
+    """
     way = f"minibatches of {budget.batch_size}" if budget.batch_size else "the whole data set in each step"
     sizes = f"{budget.prompts} prompts and {budget.outputs} outputs"
-    tuned = "learning rate tuned"
-    if any(betas_of(each) != (None,) for each in entered):
-        tuned = f"learning rate and beta (of {', '.join(map(str, BETAS))}) tuned"
+    free = any(betas_of(each) != (None,) for each in entered)
+    tuned = tuned or ("learning rate and beta tuned" if free else "learning rate tuned")
     by_hand = {name: each.loss.hyperparameters[name] for each in entered for name in sorted(each.fixed)}
     return [
         f"{budget.seeds} worlds of {sizes} with the same data for all",
         f"{budget.steps} steps of gradient descent from the reference, {way}",
-        f"{tuned} for each contender and condition on {budget.tuning_seeds} other worlds",
+        f"{tuned} for each contender and condition on {budget.tuning_seeds} other worlds"
+        + (f" (beta of {', '.join(map(str, BETAS))})" if free else ""),
         *(f"{name} = {value:g}, as set" for name, value in by_hand.items()),
     ]
 
 
-def limits(found: Trials) -> list[str]:
+def limits(choices: Sequence[Choice]) -> list[str]:
     """Return what limits findings that rest on tuned contenders."""
-    at_edge = sum(each.at_edge for each in found.choices)
-    edge = f"{at_edge} of {len(found.choices)} learning rates were best at the edge of those tried"
+    at_edge = sum(each.at_edge for each in choices)
+    edge = f"{at_edge} of {len(choices)} learning rates were best at the edge of those tried"
     fixed = "intervals are over worlds, with what was tuned as it is; another tuning might choose otherwise"
     return [fixed, *([edge] if at_edge else [])]
 
@@ -171,6 +180,35 @@ def line_panel(
         percent=design.axis.percent,
         x_scale=design.axis.scale,
     )
+
+
+def difference_panels(axis: Axis, comparisons: Sequence[Comparison], told: Sequence[Measure]) -> list[Panel]:
+    """Return the paired differences between contenders over the values; none where one was compared with itself."""
+    if not comparisons or comparisons[0].first.contender == comparisons[0].second.contender:
+        return []
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for each in comparisons:
+        groups.setdefault((each.first.measure, each.second.contender), []).append(each)
+    first, several = comparisons[0].first.contender, len(told) > 1
+    topics = {measure.name: measure.topic for measure in told}
+    return [
+        Panel(
+            x_label=axis.label,
+            y_label="difference on the same worlds",
+            series=[
+                Series(
+                    name=second + (f": {topics[measure]}" if several else ""),
+                    x=list(axis.at),
+                    estimates=[each.difference for each in group],
+                )
+                for (measure, second), group in groups.items()
+            ],
+            title=f"{first} less",
+            percent=axis.percent,
+            guide=0.0,
+            x_scale=axis.scale,
+        )
+    ]
 
 
 def _key(condition: Condition, contender: Contender, measure: Measure) -> Key:

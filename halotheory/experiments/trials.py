@@ -1,6 +1,5 @@
 """Training contenders fairly: each one's learning rate and beta are tuned for each condition, on worlds set apart."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
 from halotheory.experiments.budget import Budget
 from halotheory.experiments.contenders import Contender
@@ -16,6 +16,7 @@ from halotheory.experiments.data import Data, joined_feedback, joined_worlds
 from halotheory.experiments.measures import Measure
 from halotheory.experiments.result import Choice, Key
 from halotheory.worlds import Feedback, GradientDescent, Run, World, train, train_by_sampling
+from halotheory.worlds.batching import population_loss
 
 FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Learning rates that are tried, as the largest change of a logit in the first step, nats."""
@@ -225,6 +226,7 @@ def trained(
             record=record,
         )
     else:
+        _check_population(contender.loss)
         run = train(
             world,
             contender.loss,
@@ -237,8 +239,25 @@ def trained(
             engine="eager",
         )
     if not (allow_failure or bool(torch.isfinite(run.final).all())):
-        raise contender.loss.error(f"gave policies that are not finite at learning rate {learning_rate:g}")
+        raise contender.loss.error(
+            f"gave policies that are not finite at learning rate {learning_rate:g}; tune it on more --tuning-seeds"
+        )
     return run
+
+
+def _check_population(loss: Loss) -> None:
+    """Raise where a loss has no value for a whole data set of weighted examples.
+
+    Raises:
+        HaloTheoryError: it mixes the examples of a batch by something else than means and sums.
+    """
+    try:
+        population_loss(loss)
+    except HaloTheoryError as error:
+        if "train_by_sampling" not in str(error):
+            raise
+        text = "mixes the examples of a batch by something else than means and sums; use --batch-size"
+        raise loss.error(text) from error
 
 
 def numbers(contender: Contender, values: Tensor) -> NDArray[np.float64]:
@@ -250,16 +269,3 @@ def numbers(contender: Contender, values: Tensor) -> NDArray[np.float64]:
     if not bool(torch.isfinite(values).all()):
         raise contender.loss.error("gave policies of which a measure is not finite")
     return values.detach().cpu().numpy().astype(np.float64)
-
-
-def count_of(entered: Sequence[Contender], conditions: Sequence[Condition]) -> int:
-    """Return how often `trials` tells what comes next."""
-    return len(entered) * (1 + len(conditions))
-
-
-def keys(conditions: Sequence[Condition], names: Sequence[str], measure: Measure) -> list[Key]:
-    """Return the keys of one measure."""
-    return [
-        Key(condition=condition.name, contender=name, measure=measure.name)
-        for condition, name in itertools.product(conditions, names)
-    ]

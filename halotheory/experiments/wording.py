@@ -1,94 +1,66 @@
 """Sentences that say what paired comparisons show, and no more."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from halotheory.experiments.measures import Measure
-from halotheory.experiments.result import Comparison, Direction, Key
+from halotheory.experiments.result import Comparison, Direction
 
-Named = Callable[[Key], str]
+Pattern = tuple[tuple[str, Direction], ...]
+"""In which conditions which direction was shown."""
 
 
 def sentences(
-    comparisons: Sequence[Comparison], measures: Sequence[Measure], named: Mapping[str, str], *, axis: str = ""
+    comparisons: Sequence[Comparison], measures: Sequence[Measure], named: Mapping[str, str], *, where: str = "{}"
 ) -> list[str]:
-    """Return one sentence for each pair of contenders and each measure: where one is higher, and where none is shown.
+    """Return what was shown for each pair of contenders and each measure; one sentence where it is the same.
 
     Args:
         comparisons: of any measures, in the order of their conditions.
         measures: those of the comparisons.
         named: the conditions as a sentence names them.
-        axis: what conditions are, before their names; none where there is one condition.
+        where: how a sentence says where, with {} for the conditions.
     """
     groups: dict[tuple[str, str, str], list[Comparison]] = {}
     for each in comparisons:
         key = (each.first.measure, each.first.contender, each.second.contender)
         groups.setdefault(key, []).append(each)
+    alike: dict[tuple[str, str, Pattern], list[str]] = {}
+    for (measure, first, second), group in groups.items():
+        pattern: Pattern = tuple((each.first.condition, each.direction) for each in group)
+        alike.setdefault((measure, first, pattern), []).append(second)
     words = {measure.name: measure for measure in measures}
-    return [
-        _sentence(group, words[measure], first, second, named, axis)
-        for (measure, first, second), group in groups.items()
-    ]
-
-
-def _sentence(
-    group: Sequence[Comparison], measure: Measure, first: str, second: str, named: Mapping[str, str], axis: str
-) -> str:
-    if len(group) == 1:
-        return single(group[0], measure, first, second)
-    order = [each.first.condition for each in group]
-    where: dict[Direction, list[str]] = {"higher": [], "lower": [], "not shown": []}
-    for each in group:
-        where[each.direction].append(each.first.condition)
-    shown = {way: listed(found, order, named, axis) for way, found in where.items() if found}
-    if set(shown) == {"not shown"}:
-        return f"{first} and {second}: no difference shown, {_matter(measure)}"
-    parts = []
-    if "higher" in shown:
-        parts.append(f"{first} {measure.more} {second} {shown['higher']}")
-    if "lower" in shown:
-        verb = f"{measure.less} {second}" if parts else f"{first} {measure.less} {second}"
-        parts.append(f"{verb} {shown['lower']}")
-    if "not shown" in shown:
-        parts.append(f"no difference shown {shown['not shown']}")
-    return "; ".join(parts)
+    said: list[str] = []
+    for (measure, first, pattern), others in alike.items():
+        if len(pattern) == len(others) == 1:
+            said.append(single(groups[measure, first, others[0]][0], words[measure], first, others[0]))
+        else:
+            sizes = _sizes([each for other in others for each in groups[measure, first, other]])
+            said.append(_sentence(pattern, words[measure], first, joined(others), sizes, named, where))
+    return said
 
 
 def single(comparison: Comparison, measure: Measure, first: str, second: str) -> str:
     """Return what one comparison shows, with its numbers."""
     found = comparison.difference
-    size = f"difference {found.mean:+.3f}, 95 % interval {found.low:+.3f} to {found.high:+.3f}"
+    size = f"{found.mean:+.3f}, 95 % interval {found.low:+.3f} to {found.high:+.3f}"
     if comparison.direction == "not shown":
-        return f"{first} and {second}: no difference shown, {_matter(measure)} ({size})"
+        return f"{first} against {second}: no difference shown in {measure.topic} ({size})"
     verb = measure.more if comparison.direction == "higher" else measure.less
     return f"{first} {verb} {second} ({size})"
 
 
-def of_one(comparisons: Sequence[Comparison], measure: Measure, named: Mapping[str, str]) -> list[str]:
+def of_one(comparisons: Sequence[Comparison], measure: Measure, named: Mapping[str, str], *, where: str) -> list[str]:
     """Return sentences on one contender, compared with itself in another condition."""
     return [
-        single(each, measure, *(f"{key.contender} at {named[key.condition]}" for key in (each.first, each.second)))
+        single(
+            each,
+            measure,
+            f"{each.first.contender} {where.format(named[each.first.condition])}",
+            where.format(named[each.second.condition]),
+        )
         for each in comparisons
         if each.first.measure == measure.name
     ]
-
-
-def listed(found: Sequence[str], order: Sequence[str], named: Mapping[str, str], axis: str) -> str:
-    """Return conditions in words: neighbours as a span, all of them as such."""
-    if len(found) == len(order):
-        return f"{'at every ' if axis else 'everywhere'}{axis}"
-    spans: list[list[int]] = []
-    for i in sorted(order.index(name) for name in found):
-        if spans and spans[-1][-1] == i - 1:
-            spans[-1].append(i)
-        else:
-            spans.append([i])
-    words = [
-        f"{named[order[span[0]]]} to {named[order[span[-1]]]}"
-        if len(span) > 2 and axis
-        else " and ".join(named[order[i]] for i in span)
-        for span in spans
-    ]
-    return f"at {axis + ' ' if axis else ''}{joined(words)}"
 
 
 def joined(words: Sequence[str]) -> str:
@@ -96,5 +68,54 @@ def joined(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _matter(measure: Measure) -> str:
-    return f"in {measure.label.partition(',')[0]}"
+def _sentence(
+    pattern: Pattern,
+    measure: Measure,
+    first: str,
+    second: str,
+    sizes: Mapping[Direction, str],
+    named: Mapping[str, str],
+    where: str,
+) -> str:
+    order = [condition for condition, _ in pattern]
+    found: dict[Direction, list[str]] = {"higher": [], "lower": [], "not shown": []}
+    for condition, direction in pattern:
+        found[direction].append(condition)
+    places = {way: _listed(names, order, named, where) for way, names in found.items() if names}
+    if set(places) == {"not shown"}:
+        return f"{first} against {second}: no difference shown in {measure.topic}"
+    verbs = {"higher": measure.more, "lower": measure.less}
+    parts = [
+        f"{' '.join(filter(None, [verbs[way], second, places[way]]))}, by {sizes[way]}"
+        for way in ("higher", "lower")
+        if way in places
+    ]
+    open_ = [f"no difference shown {places['not shown']}"] if "not shown" in places else []
+    return f"{first} {', and '.join(parts)}" + "".join(f"; {text}" for text in open_)
+
+
+def _sizes(comparisons: Sequence[Comparison]) -> dict[Direction, str]:
+    """Return how large the differences of each direction are, the smallest and the largest."""
+    found: dict[Direction, str] = {}
+    for way in ("higher", "lower"):
+        ends = [abs(each.difference.mean) for each in comparisons if each.direction == way]
+        shown = sorted({f"{end:.2g}" for end in (min(ends), max(ends))}, key=float) if ends else []
+        found[way] = " to ".join(shown)
+    return found
+
+
+def _listed(found: Sequence[str], order: Sequence[str], named: Mapping[str, str], where: str) -> str:
+    """Return where in words: three or more neighbours as a span, all of them as such."""
+    if len(found) == len(order):
+        return "throughout" if len(order) > 1 else ""
+    spans: list[list[int]] = []
+    for i in sorted(order.index(name) for name in found):
+        if spans and spans[-1][-1] == i - 1:
+            spans[-1].append(i)
+        else:
+            spans.append([i])
+    words: list[str] = []
+    for span in spans:
+        names = [named[order[i]] for i in span]
+        words += [f"{names[0]} to {names[-1]}"] if len(span) > 2 else names
+    return where.format(joined(words))

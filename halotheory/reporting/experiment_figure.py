@@ -1,6 +1,7 @@
 """The figure of an experiment: panels with intervals, and what was found as its title."""
 
 import io
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def draw(result: Result, suffix: str) -> bytes:
 
     maps = [panel for panel in result.panels if isinstance(panel, Map)]
     charts = [panel for panel in result.panels if isinstance(panel, Panel)]
-    columns = len({panel.title for panel in maps}) if maps else len(charts)
+    columns = len({panel.title for panel in maps}) if maps else _columns_of(len(charts))
     rows = -(-len(result.panels) // columns)
     wide = 2.6 if maps else _WIDTH
     width = max(6.4, wide * columns)
@@ -51,10 +52,18 @@ def draw(result: Result, suffix: str) -> bytes:
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=11)
-        grid = figure.subplots(rows, columns, squeeze=False)
+        grid = figure.subplots(rows, columns, squeeze=False, sharex=bool(maps), sharey=bool(maps))
         for axes, panel in zip(grid.flat, result.panels, strict=False):
             _draw_map(axes, panel) if isinstance(panel, Map) else _draw_panel(axes, panel)
+        for axes in grid.flat[len(result.panels) :]:
+            axes.set_visible(False)
+        if maps:
+            _explain_maps(figure, grid, maps)
         return _written(figure, suffix)
+
+
+def _columns_of(count: int) -> int:
+    return count if count <= 3 else -(-count // 2)
 
 
 def titles(result: Result) -> list[str]:
@@ -81,7 +90,8 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
 
 
 def _draw_lines(axes: "Axes", panel: Panel) -> None:
-    for series, (colour, style, marker) in zip(panel.series, _cycled(len(panel.series)), strict=True):
+    looks = _cycled(len(panel.series), skipped=int(panel.guide is not None))
+    for series, (colour, style, marker) in zip(panel.series, looks, strict=True):
         x = np.array(series.x, dtype=float)
         mean, low, high = _columns(series)
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -89,8 +99,7 @@ def _draw_lines(axes: "Axes", panel: Panel) -> None:
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     _scale(axes, panel)
-    if len(panel.series) > 1:
-        axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9)
 
 
 def _scale(axes: "Axes", panel: Panel) -> None:
@@ -128,23 +137,32 @@ def _draw_dots(axes: "Axes", panel: Panel) -> None:
 
 
 def _draw_map(axes: "Axes", panel: Map) -> None:
-    drawn = axes.contourf(panel.x, panel.y, panel.values, levels=np.linspace(0, 1, 11), cmap="cividis", vmin=0, vmax=1)
-    for collection in [drawn]:
-        collection.set_edgecolor("face")
+    axes.pcolormesh(panel.x, panel.y, panel.values, cmap="cividis", vmin=0, vmax=1, shading="nearest", rasterized=True)
     if panel.values.min() < 0.5 < panel.values.max():
         axes.contour(panel.x, panel.y, panel.values, levels=[0.5], colors="white", linewidths=1.5)
     if panel.curve is not None:
-        axes.plot(*panel.curve, color="#D55E00", linestyle=":", linewidth=1.8)
+        axes.plot(*panel.curve, color=_LOOKS[1][0], linestyle=":", linewidth=1.8)
     axes.set_xscale("log")
     axes.set_xlim(panel.x.min(), panel.x.max())
     axes.set_ylim(panel.y.min(), panel.y.max())
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    axes.set_title(panel.title, loc="left")
 
 
-def _cycled(count: int) -> list[Any]:
-    return [_LOOKS[i % len(_LOOKS)] for i in range(count)]
+def _explain_maps(figure: "Figure", grid: Any, maps: Sequence[Map]) -> None:
+    """Name columns, rows, axes and colours, once each."""
+    columns = grid.shape[1]
+    for i, axes in enumerate(grid[0]):
+        axes.set_title(maps[i].title)
+    for i, axes in enumerate(grid[:, 0]):
+        axes.set_ylabel("\n".join(wrap(maps[i * columns].row, 22)), fontsize=9)
+    figure.supxlabel(maps[0].x_label, fontsize=10)
+    figure.supylabel(maps[0].y_label, fontsize=10)
+    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid, shrink=0.7)
+    bar.set_label("probability of the majority's output (white line: 1/2; dotted: 1/2 of DPO)")
+
+
+def _cycled(count: int, *, skipped: int = 0) -> list[Any]:
+    """Return a look for each series; of differences the first contender's is skipped, so that looks stay with names."""
+    return [_LOOKS[(i + skipped) % len(_LOOKS)] for i in range(count)]
 
 
 def _columns(series: Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

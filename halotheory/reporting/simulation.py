@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 
@@ -25,13 +26,13 @@ def render(result: Result) -> Group:
     parts: list[RenderableType] = [
         Text(result.question, style="bold"),
         *(Text(f"- {finding}") for finding in result.findings),
-        Text(f"\nmeans over worlds, 95 % intervals; by {result.axis}", style="bold"),
-        _inset(_table(("condition", "", *measures(result.measurements)), _rows(result.measurements))),
+        Text("\nmeans over worlds, 95 % intervals", style="bold"),
+        _inset(_table(*means(result))),
     ]
     if result.comparisons:
         parts += [
             Text("\npaired differences on the same worlds and data; p adjusted by Holm over all of them", style="bold"),
-            _inset(_differences(result.comparisons)),
+            _inset(_coloured(*differences(result))),
         ]
     parts += [Text("\nheld equal", style="bold"), *_listed(result.held_equal)]
     parts += [Text("\nnotes", style="bold"), *_listed(result.notes)] if result.notes else []
@@ -67,11 +68,24 @@ def page(result: Result) -> str:
         titles=titles(result),
         drawing=b64encode(draw(result, ".svg")).decode("ascii"),
         spoken=spoken(result),
-        names=measures(result.measurements),
-        rows=list(_rows(result.measurements)),
-        differences=[_difference(each) for each in result.comparisons],
+        means=means(result),
+        differences=differences(result),
         version=__version__,
     )
+
+
+Rows = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""A table's head and its rows."""
+
+
+def means(result: Result) -> Rows:
+    """Return the means with their intervals as a table."""
+    return (result.axis, "", *measures(result.measurements)), list(_rows(result.measurements))
+
+
+def differences(result: Result) -> Rows:
+    """Return the paired differences as a table."""
+    return (result.axis, "", "measure", "difference", "adjusted p", ""), list(map(_difference, result.comparisons))
 
 
 def measures(measurements: Iterable[Measurement]) -> list[str]:
@@ -81,7 +95,14 @@ def measures(measurements: Iterable[Measurement]) -> list[str]:
 
 def interval(found: Estimate) -> str:
     """Return a mean with its interval."""
-    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    places = decimals(found)
+    return f"{found.mean:.{places}f} [{found.low:.{places}f}, {found.high:.{places}f}]"
+
+
+def decimals(found: Estimate) -> int:
+    """Return how many decimals to show: three, or two significant digits of half the interval."""
+    half = (found.high - found.low) / 2
+    return 3 if half <= 0 else min(6, max(3, 1 - math.floor(math.log10(half))))
 
 
 def small(p_value: float) -> str:
@@ -105,14 +126,14 @@ def _difference(each: Comparison) -> list[str]:
     whom = " less ".join(", ".join(getattr(key, name) for name in who) for key in (first, second))
     where = "" if "condition" in who else first.condition
     found = each.difference
-    numbers = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    places = decimals(found)
+    numbers = f"{found.mean:+.{places}f} [{found.low:+.{places}f}, {found.high:+.{places}f}]"
     return [where, whom, first.measure, numbers, small(each.adjusted), each.direction]
 
 
-def _differences(comparisons: Sequence[Comparison]) -> Table:
-    made = _table(("condition", "", "measure", "difference", "adjusted p", ""), ())
-    for each in comparisons:
-        *words, direction = _difference(each)
+def _coloured(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    made = _table(head, ())
+    for *words, direction in rows:
         made.add_row(*map(Text, words), Text(direction, _COLOURS[direction]))
     return made
 
