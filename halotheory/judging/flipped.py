@@ -69,7 +69,7 @@ def _mixture(judged: Judge, strictly: Outcome) -> Outcome:
     somewhere = {symbol: simple_value(symbol) for symbol in judged.form.context}  # one rate must do for all contexts
     at_one = [part.subs(somewhere) for part in (even, odd)]
     if at_one[1] == 0:
-        if mixture.swapped_pairs(at_one[0]) is None:
+        if mixture.swapped_pairs(shape.subs(somewhere)) is None:
             return strictly
         note = "whether labels that are flipped half of the time make a label_mixture is open"
         return replace(strictly, word="undecided", strictly_not=True, notes=[*strictly.notes, note])
