@@ -63,12 +63,14 @@ def decide(traced: Traced, values: Mapping[Symbol, Expr], deadline: Deadline) ->
         tried.append((form, outcome, holds_for))
     terms = sequence_examples(traced) if traced.loss.kind == "token" else examples(traced)
     plain = [replace(example, term=by_value(example.term)) for example in terms]
-    if tried:
-        return _none_is_a_halo(traced, tried, plain, values)
+    decision = _none_is_a_halo(traced, tried, plain, values) if tried else None
+    if decision is not None and (decision.word == "not_halo" or not all(form.partial for form, _, _ in tried)):
+        return decision
     kl = traced.loss.needs_kl
     variants = held_variants(terms, kl=kl)
     held = [v.terms for v in variants if all(may_be_factor(e, s, kl=kl) for e in v.terms for s in v.parts)]
-    return _no_form(traced, plain, held, values)
+    without = _no_form(traced, plain, held, values)
+    return without if decision is None or without.word == "not_halo" else decision
 
 
 def _with_one_kl(form: Form) -> Form:

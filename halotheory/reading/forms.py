@@ -183,7 +183,10 @@ def _forms_of_one_composition(traced: Traced, values: Sequence[Example]) -> Iter
     kl = traced.loss.needs_kl
     for form in _forms(traced, pairs, lambda e: readings(e.term, e.y, e.among, kl=kl)):
         note = "read in batches of one desirable and one undesirable example; v changes with the batch's labels"
-        yield replace(form, notes=[*form.notes, note], partial="in batches of other labels it has another v")
+        others = {symbol for one in pairs for o in one.among[1:] for symbol in (o.length, o.reference)}
+        unsure = "whether it is one for another reference is open" if others & set(form.context) else form.unsure
+        partial = "in batches of other labels it has another v"
+        yield replace(form, notes=[*form.notes, note], partial=partial, unsure=unsure)
 
 
 def _forms_of_all_batches(

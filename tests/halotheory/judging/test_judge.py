@@ -75,6 +75,18 @@ def squared_residual_of_the_batch(policy_logps, reference_logps, desirable, *, t
     return ((label - label.mean()) - tau * (rho - rho.mean())) ** 2
 
 
+def tempered_reference_of_the_batch(policy_logps, reference_logps, desirable, *, beta=0.1):
+    r = beta * (policy_logps - 0.5 * reference_logps)
+    v = torch.sigmoid(r - r.mean())
+    return torch.where(desirable, -v, v)
+
+
+def mean_over_four_at_most(policy_logps, reference_logps, desirable):
+    rho = policy_logps - reference_logps
+    v = torch.sigmoid(rho - rho.sum() / torch.ones_like(rho).sum().clamp(max=4))
+    return torch.where(desirable, -v, v)
+
+
 def temperature_of_the_batch(policy_logps, reference_logps, desirable, kl):
     share = desirable.to(policy_logps.dtype).mean()
     v = torch.tanh((0.5 + share) * (policy_logps - reference_logps - kl))
@@ -84,3 +96,5 @@ def temperature_of_the_batch(policy_logps, reference_logps, desirable, kl):
 def test_what_fails_in_one_composition_of_the_batch_is_refuted_and_what_holds_there_is_open() -> None:
     assert check(squared_residual_of_the_batch).verdict == "not_halo"
     assert check(temperature_of_the_batch).verdict == "undecided"
+    assert check(tempered_reference_of_the_batch).verdict == "undecided"
+    assert check(mean_over_four_at_most).verdict == "not_halo"
