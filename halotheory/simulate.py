@@ -54,7 +54,7 @@ def simulate(
         str | None,
         typer.Option(metavar="NAME", help="What losses get as kl: kl, shared_kl, mismatched, moving_kl, a number."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Worlds; intervals are over them.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Worlds, in ten groups over which intervals are.")] = None,
     tuning_seeds: Annotated[int | None, typer.Option(help="Other worlds, for learning rates and beta.")] = None,
     prompts: Annotated[int | None, typer.Option(help="Prompts of a world.")] = None,
     outputs: Annotated[int | None, typer.Option(help="Outputs of each prompt.")] = None,

@@ -6,7 +6,8 @@ import torch
 
 from halotheory.errors import HaloTheoryError
 
-_AT_LEAST = {"seeds": 2, "tuning_seeds": 1, "prompts": 1, "outputs": 2, "examples": 1, "steps": 1, "seed": 0}
+_REPLICATIONS = 10
+_AT_LEAST = {"seeds": 2, "tuning_seeds": 2, "prompts": 1, "outputs": 2, "examples": 1, "steps": 1, "seed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class Budget:
     """What every loss gets.
 
     Attributes:
-        seeds: worlds, each with rewards, a reference and feedback of its own; the intervals are over them.
+        seeds: worlds, each with rewards, a reference and feedback of its own.
         tuning_seeds: other worlds, on which learning rates and beta are chosen.
         prompts: of a world.
         outputs: of each prompt.
@@ -26,7 +27,7 @@ class Budget:
     """
 
     seeds: int = 200
-    tuning_seeds: int = 96
+    tuning_seeds: int = 300
     prompts: int = 8
     outputs: int = 5
     examples: int = 160
@@ -34,6 +35,11 @@ class Budget:
     batch_size: int = 0
     seed: int = 0
     device: str = "cpu"
+
+    @property
+    def replications(self) -> int:
+        """How many groups the worlds fall into, each tuned on a group of its own; intervals are over them."""
+        return min(_REPLICATIONS, self.seeds, self.tuning_seeds)
 
     def __post_init__(self) -> None:
         for name, least in {**_AT_LEAST, "batch_size": 0}.items():

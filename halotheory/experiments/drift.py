@@ -18,7 +18,7 @@ from halotheory.experiments.measures import GAIN, KL
 from halotheory.experiments.result import Choice, Key, Panel, Result, Series, compared, measured
 from halotheory.experiments.statistics import estimate
 from halotheory.experiments.sweep import Axis, difference_panels, limits, usual
-from halotheory.experiments.trials import Condition, Started, numbers, trained, tuned
+from halotheory.experiments.trials import Condition, Started, by_replication, numbers, replicated, tuned
 from halotheory.experiments.wording import sentences
 from halotheory.worlds import ReferencePoint, rlhf_optimum
 
@@ -65,20 +65,12 @@ def run(
     choices: list[Choice] = []
     for contender in entered:
         started(f"{contender.name}: tuning")
-        choice = tuned(contender, budget, [condition], [tuning], aim=GAIN, first_steps=(_FIRST_STEP,))[0]
+        found = tuned(contender, budget, [condition], [tuning], aim=GAIN, first_steps=(_FIRST_STEP,))[0]
         started(contender.name)
-        run_ = trained(
-            contender,
-            data.world,
-            contender.feedback(data),
-            budget,
-            choice.learning_rate,
-            beta=choice.beta,
-            record=marks,
-        )
-        kls, gains = (torch.stack([measure.of(data, logits) for logits in run_.logits]) for measure in (KL, GAIN))
+        rows = replicated(contender, data, budget, found, record=marks)
+        kls, gains = (torch.stack([measure.of(data, logits) for logits in rows]) for measure in (KL, GAIN))
         courses[contender.name] = numbers(contender, kls), numbers(contender, gains)
-        choices.append(choice)
+        choices += found
     reached = [kl for kl in axis.at if all(kl <= kls.max(0).min() for kls, _ in courses.values())]
     if not reached:
         least = min(float(kls.max(0).min()) for kls, _ in courses.values())
@@ -87,7 +79,7 @@ def run(
         )
     courses[BEST] = best_possible(data)
     values = {
-        Key(condition=f"{kl:g}", contender=name, measure=GAIN.name): gain_at(kl, *course)
+        Key(condition=f"{kl:g}", contender=name, measure=GAIN.name): by_replication(gain_at(kl, *course), budget)
         for name, course in courses.items()
         for kl in reached
     }

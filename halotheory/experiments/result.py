@@ -24,7 +24,7 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """A measure's mean over worlds.
+    """A measure's mean over replications.
 
     Attributes:
         key: of what.
@@ -68,6 +68,7 @@ class Choice:
     Attributes:
         condition: where.
         contender: who.
+        replication: in which of them, from 0 on.
         learning_rate: of gradient descent.
         first_step: the largest change of a logit that this makes in the first step, on average, nats.
         beta: tuned with it, or None where it was given or the loss has none.
@@ -76,6 +77,7 @@ class Choice:
 
     condition: str
     contender: str
+    replication: int
     learning_rate: float
     first_step: float
     beta: float | None
@@ -205,7 +207,7 @@ class Result:
 
 
 def measured(values: Values) -> list[Measurement]:
-    """Return the mean of each measure over worlds."""
+    """Return the mean of each measure."""
     return [Measurement(key=key, estimate=estimate(found)) for key, found in values.items()]
 
 

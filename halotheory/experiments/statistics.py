@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over independent worlds, with Student's t interval of 95 %.
+    """A mean of independent values, with Student's t interval of 95 %.
 
     Attributes:
         mean: of the values.
@@ -36,7 +36,7 @@ class Estimate:
 
 
 def estimate(values: Array) -> Estimate:
-    """Return the mean of values, one for each world, (n,), n >= 2, with its interval.
+    """Return the mean of independent values, (n,), n >= 2, with its interval.
 
     Raises:
         HaloTheoryError: fewer than two values, or one that is not finite.
@@ -55,7 +55,7 @@ def t_test(differences: Array) -> float:
     Where all differences are equal and not 0, it is that of the sign test, 2^(1 - n); where all are 0, it is 1.
 
     Args:
-        differences: one for each world, (n,), n >= 2.
+        differences: independent ones, (n,), n >= 2.
     """
     found = estimate(differences)
     if not differences.any():

@@ -146,9 +146,9 @@ def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> l
     tuned = tuned or ("learning rate and beta tuned" if free else "learning rate tuned")
     by_hand = {name: each.loss.hyperparameters[name] for each in entered for name in sorted(each.fixed)}
     return [
-        f"{budget.seeds} worlds of {sizes} with the same data for all",
+        f"{budget.seeds} worlds of {sizes} with the same data for all, in {budget.replications} replications",
         f"{budget.steps} steps of gradient descent from the reference, {way}",
-        f"{tuned} for each contender and condition on {budget.tuning_seeds} other worlds"
+        f"{tuned} for each contender, condition and replication on {budget.tuning_seeds} other worlds, divided likewise"
         + (f" (beta of {', '.join(map(str, BETAS))})" if free else ""),
         *(f"{name} = {value:g}, as set" for name, value in by_hand.items()),
     ]
@@ -157,9 +157,9 @@ def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> l
 def limits(choices: Sequence[Choice]) -> list[str]:
     """Return what limits findings that rest on tuned contenders."""
     at_edge = sum(each.at_edge for each in choices)
+    words = "intervals are over replications, each tuned and measured in worlds of its own"
     edge = f"{at_edge} of {len(choices)} learning rates were best at the edge of those tried"
-    fixed = "intervals are over worlds, with what was tuned as it is; another tuning might choose otherwise"
-    return [fixed, *([edge] if at_edge else [])]
+    return [words, *([edge] if at_edge else [])]
 
 
 def line_panel(

@@ -1,7 +1,7 @@
 """Training contenders fairly: each one's learning rate and beta are tuned for each condition, on worlds set apart."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 BETAS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """Values of beta that are tried with each of them."""
 _FIRST_LOOK = 16  # worlds on which all are tried
-_KEPT = 4  # the best of these are tried on all worlds for tuning
+_KEPT = 3  # the best of these are tried on all worlds for tuning
 
 Started = Callable[[str], None]
 """Is told what comes next."""
@@ -47,7 +47,7 @@ class Trials:
     """What came of all contenders in all conditions.
 
     Attributes:
-        values: of each measure, one for each world, (W,).
+        values: of each measure, one for each replication.
         choices: tuned hyperparameters.
     """
 
@@ -86,14 +86,43 @@ def trials(
     for contender in entered:
         started(f"{contender.name}: tuning")
         chosen = tuned(contender, budget, conditions, tuning, aim=aim, first_steps=first_steps)
-        for condition, own, choice in zip(conditions, data, chosen, strict=True):
+        for condition, own, found in zip(conditions, data, chosen, strict=True):
             started(f"{contender.name}: {condition.name}")
-            run = trained(contender, own.world, contender.feedback(own), budget, choice.learning_rate, beta=choice.beta)
+            logits = replicated(contender, own, budget, found)[-1]
             for measure in measures:
                 key = Key(condition=condition.name, contender=contender.name, measure=measure.name)
-                values[key] = numbers(contender, measure.of(own, run.final))
-        choices += chosen
+                values[key] = by_replication(numbers(contender, measure.of(own, logits)), budget)
+            choices += found
     return Trials(values=values, choices=choices)
+
+
+def replicated(
+    contender: Contender, data: Data, budget: Budget, choices: Sequence[Choice], *, record: Sequence[int] = ()
+) -> Tensor:
+    """Return the logits over training, (R, W, X, Y), each replication trained with its own choice.
+
+    Args:
+        contender: whose.
+        data: the worlds, of which each replication has a share.
+        budget: for one training.
+        choices: one for each replication.
+        record: after how many steps to record, beside start and end.
+    """
+    groups = torch.arange(data.world.num_worlds).tensor_split(len(choices))
+    feedback = contender.feedback(data)
+    found: list[tuple[Tensor, Tensor]] = []
+    for rate, beta in dict.fromkeys((each.learning_rate, each.beta) for each in choices):
+        alike = [g for g, each in zip(groups, choices, strict=True) if (each.learning_rate, each.beta) == (rate, beta)]
+        at = torch.cat(alike).to(data.world.device)
+        world, part = data.world.chosen(at), feedback.chosen(at)
+        found.append((at, trained(contender, world, part, budget, rate, beta=beta, record=record).logits))
+    order = torch.cat([at for at, _ in found]).argsort()
+    return torch.cat([logits for _, logits in found], dim=1)[:, order]
+
+
+def by_replication(values: NDArray[np.float64], budget: Budget) -> NDArray[np.float64]:
+    """Return the means of values, one for each world, over the worlds of each replication."""
+    return np.array([part.mean() for part in np.array_split(values, budget.replications)])
 
 
 def tuned(
@@ -104,10 +133,10 @@ def tuned(
     *,
     aim: Measure,
     first_steps: Sequence[float] = FIRST_STEPS,
-) -> list[Choice]:
-    """Return the best learning rate, and beta where it is free, of a contender for each condition.
+) -> list[list[Choice]]:
+    """Return the best learning rate, and beta where it is free, for each condition and replication.
 
-    All are tried on some of the worlds for tuning, the best of them on all.
+    All are tried on some of the worlds for tuning. Among the best of them each replication chooses by its own worlds.
 
     Args:
         contender: whose.
@@ -133,36 +162,37 @@ def tuned(
                 choice = Choice(
                     condition=condition.name,
                     contender=contender.name,
+                    replication=0,
                     learning_rate=size / slope,
                     first_step=size,
                     beta=beta,
                     at_edge=len(first_steps) > 1 and size in {first_steps[0], first_steps[-1]},
                 )
-                found.append((_score(aim, each, logits), choice))
+                found.append((float(_scores(aim, each, logits).mean()), choice))
     return [_best(contender, budget, each, found, aim) for each, found in zip(tuning, scored, strict=True)]
 
 
 def _best(
     contender: Contender, budget: Budget, tuning: Data, scored: Sequence[tuple[float, Choice]], aim: Measure
-) -> Choice:
-    """Return which of the best choices of a first look is the best on all worlds for tuning."""
+) -> list[Choice]:
+    """Return which of the best choices of a first look is the best on each replication's worlds for tuning."""
     finite = sorted((each for each in scored if each[0] > -np.inf), key=lambda each: -each[0])
     if not finite:
         raise contender.loss.error("gave no finite policy at any learning rate that was tried")
     kept = [choice for _, choice in finite[:_KEPT]]
-    if len(kept) == 1 or tuning.world.num_worlds <= _FIRST_LOOK:
-        return kept[0]
     feedback = contender.feedback(tuning)
-    runs = [
-        trained(contender, tuning.world, feedback, budget, each.learning_rate, beta=each.beta, allow_failure=True)
-        for each in kept
-    ]
-    return max(zip(kept, runs, strict=True), key=lambda each: _score(aim, tuning, each[1].final))[0]
+    scores: list[NDArray[np.float64]] = []
+    for each in kept:
+        run = trained(contender, tuning.world, feedback, budget, each.learning_rate, beta=each.beta, allow_failure=True)
+        scores.append(by_replication(_scores(aim, tuning, run.final), budget))
+    best = np.argmax(scores, axis=0)
+    return [replace(kept[chosen], replication=number) for number, chosen in enumerate(best.tolist())]
 
 
-def _score(aim: Measure, data: Data, logits: Tensor) -> float:
-    score = float(aim.of(data, logits).mean())
-    return score if np.isfinite(score) else -np.inf
+def _scores(aim: Measure, data: Data, logits: Tensor) -> NDArray[np.float64]:
+    """Return what is to be maximised, one value for each world; minus infinity where it is not finite."""
+    scores = aim.of(data, logits).detach().cpu().numpy().astype(np.float64)
+    return np.where(np.isfinite(scores), scores, -np.inf)
 
 
 def betas_of(contender: Contender) -> Sequence[float | None]:

@@ -26,7 +26,7 @@ def render(result: Result) -> Group:
     parts: list[RenderableType] = [
         Text(result.question, style="bold"),
         *(Text(f"- {finding}") for finding in result.findings),
-        Text("\nmeans over worlds, 95 % intervals", style="bold"),
+        Text("\nmeans, 95 % intervals", style="bold"),
         _inset(_table(*means(result))),
     ]
     if result.comparisons:

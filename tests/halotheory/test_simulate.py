@@ -17,7 +17,7 @@ from halotheory.command import run
 from halotheory.errors import HaloTheoryError
 from halotheory.simulate import EXPERIMENTS
 
-SMALL = ["--seeds=5", "--tuning-seeds=2", "--prompts=2", "--outputs=3", "--examples=20", "--steps=4"]
+SMALL = ["--seeds=5", "--tuning-seeds=5", "--prompts=2", "--outputs=3", "--examples=20", "--steps=4"]
 QUICK = [*SMALL, "--set", "beta=0.3"]
 LOSS = """
 import torch
