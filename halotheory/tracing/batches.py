@@ -447,18 +447,21 @@ def _refuse_neighbours(loss: Loss, found: TokenTerm, known: Sequence[TokenTerm])
     if not found.others or not alike or found.term in alike:
         return
     weight = _weight(found.term, alike[0])
-    if weight is None or not _same_up_to_a_constant(weight * alike[0], found.term, loss):
+    if weight is None or not _same(weight * alike[0], found.term, loss):
         raise loss.error("the loss of one completion depends on the others of its batch; not analysed yet")
 
 
 def _weight(one: Expr, other: Expr) -> Expr | None:
-    """Return the positive fraction that two terms' changes are in at a place; None where there is none."""
+    """Return the positive fraction that the changes of two terms are in at random places; None where there is none."""
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
-    sizes = np.random.default_rng(0).random((2, len(symbols)))
-    points = [
-        {s: -float(x) if s.is_nonpositive else float(x) for s, x in zip(symbols, row, strict=True)} for row in sizes
-    ]
-    step, by = (evaluate(term, points[0]).value - evaluate(term, points[1]).value for term in (one, other))
-    if not (math.isfinite(step) and math.isfinite(by) and step * by > 0):
-        return Rational(1) if step == by else None
-    return Rational(Fraction(step / by).limit_denominator(_LARGEST_DENOMINATOR))
+    generator = np.random.default_rng(0)
+    for _ in range(_POINTS):
+        points = [
+            {s: -float(x) if s.is_nonpositive else float(x) for s, x in zip(symbols, row, strict=True)}
+            for row in generator.random((2, len(symbols)))
+        ]
+        step, by = (evaluate(term, points[0]).value - evaluate(term, points[1]).value for term in (one, other))
+        if step != 0 or by != 0:
+            found = step * by > 0 and math.isfinite(step / by)
+            return Rational(Fraction(step / by).limit_denominator(_LARGEST_DENOMINATOR)) if found else None
+    return None

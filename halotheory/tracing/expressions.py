@@ -75,7 +75,7 @@ def lifted(condition: Expr) -> Expr:
 
 
 def _without_piecewise(relation: Relational) -> Boolean:
-    inner = next(iter(relation.atoms(Piecewise)), None)
+    inner = min(relation.atoms(Piecewise), key=str, default=None)  # (alike for each token or example)
     if inner is None:
         return relation
     found, earlier = [], sympy.true
