@@ -39,7 +39,7 @@ _FILES = ("result.json", "table.csv", "figure.svg", "page.html")
 
 def simulate(
     experiment: Annotated[
-        str | None, typer.Argument(metavar="EXPERIMENT", help="One of those below; without one, they are listed.")
+        str | None, typer.Argument(metavar="EXPERIMENT", help="Its name; without one, all of them are listed.")
     ] = None,
     losses: Annotated[
         list[str] | None,
@@ -76,11 +76,14 @@ def simulate(
     Every loss gets the same worlds and data; learning rates and beta are tuned for each loss on other worlds. The
     first loss is compared with each other one. A loss file is your own code, and is run.
 
+    Experiments: phase, noise, imbalance, one-per-prompt, reference-point, shape, utility, minority, drift,
+    intransitive.
+
     Examples:
 
       halotheory simulate noise
 
-      halotheory simulate noise --loss my_loss.py --loss kto --loss dpo --at 0,0.2,0.4
+      halotheory simulate noise -l my_loss.py -l kto -l dpo --at 0,0.2,0.4
 
       halotheory simulate imbalance --json --output runs/imbalance
 

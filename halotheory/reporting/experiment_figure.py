@@ -153,7 +153,7 @@ def _explain_maps(figure: "Figure", grid: Any, maps: Sequence[Map]) -> None:
     for i, axes in enumerate(grid[0]):
         axes.set_title(maps[i].title)
     for i, axes in enumerate(grid[:, 0]):
-        axes.set_ylabel("\n".join(wrap(maps[i * columns].row, 22)), fontsize=9)
+        axes.set_ylabel("\n".join(wrap(maps[i * columns].row, 26)), fontsize=9)
     figure.supxlabel(maps[0].x_label, fontsize=10)
     figure.supylabel(maps[0].y_label, fontsize=10)
     bar = figure.colorbar(grid[0, 0].collections[0], ax=grid, shrink=0.7)

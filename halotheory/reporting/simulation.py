@@ -15,7 +15,7 @@ from halotheory import __version__
 from halotheory.experiments.result import Comparison, Measurement, Result
 from halotheory.experiments.statistics import Estimate
 from halotheory.reporting.document import render_page
-from halotheory.reporting.experiment_figure import draw, spoken, titles
+from halotheory.reporting.experiment_figure import draw, spoken
 
 _COLOURS = {"higher": "green", "lower": "red", "not shown": "dim"}
 _COLUMNS = ("condition", "contender", "measure", "mean", "low", "high", "count")
@@ -65,7 +65,6 @@ def page(result: Result) -> str:
     return render_page(
         "simulation.html.j2",
         result=result,
-        titles=titles(result),
         drawing=b64encode(draw(result, ".svg")).decode("ascii"),
         spoken=spoken(result),
         means=means(result),

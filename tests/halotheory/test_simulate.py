@@ -148,4 +148,6 @@ def test_help_is_quick_and_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    assert "A loss file is your own code, and is run." in " ".join(done.stdout.split())
+    printed = " ".join(done.stdout.split())
+    assert "A loss file is your own code, and is run." in printed
+    assert f"Experiments: {', '.join(EXPERIMENTS)}." in printed

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sympy import Rational
 
 from halotheory.contract import loss_of
 from halotheory.errors import HaloTheoryError
@@ -28,6 +29,7 @@ from halotheory.experiments.measures import GAIN, VALUE, gain_of
 from halotheory.experiments.result import Key, Map, Result
 from halotheory.losses import kto
 from halotheory.simulate import EXPERIMENTS as LISTED
+from halotheory.theorems import kto_curves
 from halotheory.worlds import Thumbs, bradley_terry
 from halotheory.worlds import intransitive as going_round
 
@@ -313,3 +315,18 @@ def test_a_loss_that_mixes_its_batch_otherwise_needs_minibatches() -> None:
     with pytest.raises(HaloTheoryError, match="--batch-size"):
         noise.run((mixing,), at=(0.1,), budget=BUDGET, started=quiet)
     assert noise.run((mixing,), at=(0.1,), budget=replace(BUDGET, batch_size=8), started=quiet).choices
+
+
+@pytest.mark.parametrize("reference", [Rational(1, 257), Rational(1, 20), Rational(1, 2)])
+def test_the_least_loss_leaves_the_vertex_where_theorem_4_says(reference: Rational) -> None:
+    boundary = kto_curves.VALUE.largest_beta(reference)[0].middle
+    point, diagram = phase.READINGS["least loss, z0 = KL"]
+    found = diagram(
+        "kto",
+        shares=[0.7],
+        betas=[boundary * 0.998, boundary * 1.005],
+        reference_probabilities=[float(reference)],
+        reference_point=point,
+    ).probabilities.flatten()
+    assert found[0] > 1 - 1e-9
+    assert found[1] < 1 - 1e-5
