@@ -1,7 +1,9 @@
 """Systems of polynomial inequalities put to z3's nlsat, a complete procedure for them, under a time limit."""
 
+import gc
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import z3
@@ -22,21 +24,37 @@ def satisfiable(constraints: Sequence[Constraint], seconds: float) -> Any:
     solver = z3.SolverFor("QF_NRA")
     solver.set("timeout", max(1, int(1000 * seconds)))
     solver.add(*constraints)
-    alarm = threading.Timer(seconds + _GRACE, solver.interrupt)
-    alarm.daemon = True
-    alarm.start()
     try:
-        outcome = solver.check()
+        with _interrupted_after(seconds + _GRACE):
+            outcome = solver.check()
     except z3.Z3Exception:
         return z3.unknown
-    finally:
-        alarm.cancel()
-        alarm.join()
     if outcome == z3.unknown and solver.reason_unknown().endswith("from keyboard"):
         raise KeyboardInterrupt  # z3 keeps it for itself
     if outcome == z3.unsat:
         return None
     return solver.model() if outcome == z3.sat else z3.unknown
+
+
+@contextmanager
+def _interrupted_after(seconds: float) -> Iterator[None]:
+    """Interrupt what z3 does in the body after this long.
+
+    No second thread may free terms of z3 while z3 runs, or memory is lost: the alarm's thread holds none of them, and
+    does not collect garbage, in which there may be some.
+    """
+    alarm = threading.Timer(seconds, z3.main_ctx().interrupt)
+    alarm.daemon = True
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        alarm.start()
+        yield
+    finally:
+        alarm.cancel()
+        alarm.join()
+        if collects:
+            gc.enable()
 
 
 class Reals:
