@@ -81,6 +81,7 @@ def verify() -> Statement:
         claims=[
             the_loss(),
             optimum_with_a_constant(),
+            optimum_with_a_fixed_distribution(),
             gradient_with_a_constant(),
             optimum_with_kl(),
             what_the_optimum_needs(),
@@ -138,9 +139,34 @@ def optimum_with_a_constant() -> Claim:
             more_than("sigmoid(u_b) = e^beta/(e^beta + k_b) rises with e, so falls with t.", diff(falling, e), ZERO),
             more_than("Their weights in the loss are positive.", weight * (2 * p - 1), ZERO, [p > HALF]),
         ],
-        reading="z0 = E_Q[r] for a Q that does not depend on the policy's parameters; as a number, any.",
+        reading="z0 is one number, any, that does not move with the policy.",
         assumptions=TWO_OUTPUTS,
         trials=[_least_with_a_constant()],
+    )
+
+
+def optimum_with_a_fixed_distribution() -> Claim:
+    """Return the claim that for two outputs the theorem also holds where z0 = E_Q[r] moves with the policy's r."""
+    ra, rb = symbols("r_a r_b", real=True)
+    share, first, second = symbols("Q_a", nonnegative=True), *symbols("s_a s_b", positive=True)
+    mean = share * ra + (1 - share) * rb
+    return claim(
+        "optimum_with_a_fixed_distribution",
+        "With z0 = E_Q[r], the loss falls strictly from t = 0 to t = 1: the indicator of y_a is its only minimiser, "
+        "for every beta, pi_ref, p and Q.",
+        [
+            given("delta = r_a - r_b = logit t - logit q rises strictly with t, from minus infinity to infinity."),
+            equal("u_a = beta (1 - Q_a) delta,", beta * (ra - UnevaluatedExpr(mean)), beta * (1 - share) * (ra - rb)),
+            equal("and u_b = -beta Q_a delta.", beta * (rb - UnevaluatedExpr(mean)), -beta * share * (ra - rb)),
+            given("With s_y = sigmoid'(u_y) > 0, f = sigmoid(u_b) - sigmoid(u_a) falls in delta at the rate:"),
+            more_than(
+                "It is positive.", beta * (share * second + (1 - share) * first), ZERO, [share <= 1]
+            ),
+            more_than("The weight of f in the loss is positive.", weight * (2 * p - 1), ZERO, [p > HALF]),
+        ],
+        reading="Q is any distribution over the two outputs that does not move with the policy, such as pi_ref; z0 "
+        "moves, as r does.",
+        assumptions=TWO_OUTPUTS,
     )
 
 

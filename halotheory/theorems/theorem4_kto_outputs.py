@@ -36,6 +36,7 @@ def verify() -> Statement:
         assumptions=OUTPUTS,
         claims=[
             optimum_with_a_constant(),
+            optimum_with_a_fixed_distribution_of_three(),
             optimum_at_the_lower_end(),
             indicator_with_kl(),
             majority_gains_on_the_minority(),
@@ -68,6 +69,45 @@ def optimum_with_a_constant() -> Claim:
         ],
         assumptions=OUTPUTS,
     )
+
+
+def optimum_with_a_fixed_distribution_of_three() -> Claim:
+    """Return the sentence that z0 = E_Q[r] with a fixed Q may stand for the constant, refuted at its limits."""
+    n, v, w = symbols("n v w", positive=True)
+    few, root = n**-3, v * n**-2
+    chosen, rejected, lower = v**3 / (v**3 + root), few / (few + root), few / (few + v * n**-5)
+    spread = 1 / (1 + w * n**2)
+    return refutation(
+        "optimum_with_a_fixed_distribution_of_three",
+        "With z0 = E_Q[r], the loss has a limit at the indicator of y_a, which is less than its limit at any other "
+        "policy.",
+        {
+            "beta": 1,
+            "pi_ref = Q": "(1/3, 1/3, 1/3)",
+            "pi_1": "(1 - 2/n^3, 1/n^3, 1/n^3), where f tends to -1",
+            "pi_2": "(1 - 1/n^3 - 1/n^12, 1/n^3, 1/n^12), where f tends to 0",
+            "pi_3": "(1/2, 1/n^3, 1/2 - 1/n^3), where f tends to -1",
+        },
+        [
+            given(
+                "Under loss neutrality the part of the loss that moves is f = sigmoid(u_b) - sigmoid(u_a), f > -1. "
+                "Here sigmoid(u_y) = pi(y)/(pi(y) + (pi(y_a) pi(y_b) pi(y_c))^(1/3)). Let n >= 2, v = pi(y_a)^(1/3)."
+            ),
+            at_least("At pi_1, which tends to the indicator, v >= 1/2 and sigmoid(u_a) >= 1 - 4/n^2,",
+                     chosen, 1 - 4 / n**2, [v >= HALF, n >= 2]),
+            at_least("while sigmoid(u_b) <= 2/n: f tends to -1.", 2 / n, rejected, [v >= HALF, n >= 2]),
+            at_least("At pi_2, which also tends to the indicator, v <= 1 and sigmoid(u_b) >= 1 - 1/n^2: f tends to 0.",
+                     lower, 1 - n**-2, [v <= 1, n >= 2]),
+            given("At pi_3, which tends to (1/2, 0, 1/2), pi(y_a) pi(y_c) is at least 1/16, and sigmoid(u_b) = "
+                  "1/(1 + w n^2) with w = (pi(y_a) pi(y_c))^(1/3) >= 1/4:"),
+            at_least("it tends to 0;", 4 / n**2, spread, [w >= Rational(1, 4)]),
+            at_least("and sigmoid(u_a) = 1/(1 + 2 w/n), w <= 1, tends to 1: f tends to -1, as at pi_1.",
+                     1 / (1 + 2 * w / n), 1 - 2 / n, [w <= 1, n >= 2]),
+        ],
+        reading="Q is a distribution over the outputs that does not move with the policy; z0 moves, as r does. With two "
+        "outputs the theorem holds under this reading.",
+        assumptions=(*OUTPUTS, "lambda_D = lambda_U"),
+    )  # fmt: skip
 
 
 def optimum_at_the_lower_end() -> Claim:

@@ -29,6 +29,7 @@ _betas = st.floats(0.02, 4)
     [
         ("the_loss", PROVED),
         ("optimum_with_a_constant", PROVED),
+        ("optimum_with_a_fixed_distribution", PROVED),
         ("gradient_with_a_constant", PROVED),
         ("optimum_with_kl", REFUTED),
         ("what_the_optimum_needs", PROVED),
@@ -48,7 +49,7 @@ def test_what_is_decided(name: str, status: Status) -> None:
 
 
 def test_every_claim_is_listed_here() -> None:
-    assert len(CLAIMS) == len(STATEMENT.claims) == 14
+    assert len(CLAIMS) == len(STATEMENT.claims) == 15
 
 
 def arguments(s: np.ndarray, log_odds: float, beta: float, z0: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -186,3 +187,15 @@ def test_a_premise_the_other_way_round_does_not_refute(monkeypatch: pytest.Monke
     right = theorem._premise
     monkeypatch.setattr(theorem, "_premise", lambda numbers: right(numbers)[::-1])
     assert theorem.optimum_with_kl().status is Status.UNDECIDED
+
+
+@given(_log_odds, _log_odds, _betas, st.floats(0, 1), st.floats(0.01, 1))
+def test_a_fixed_distribution_over_two_outputs_lets_the_loss_fall(
+    start: float, log_odds: float, beta: float, share: float, step: float
+) -> None:
+    def f(s: float) -> float:
+        u_a, u_b = arguments(np.array(s), log_odds, beta, 0.0)
+        mean = share * u_a + (1 - share) * u_b
+        return float(expit(u_b - mean) - expit(u_a - mean))
+
+    assert f(start + step) <= f(start)

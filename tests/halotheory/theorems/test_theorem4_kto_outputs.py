@@ -28,6 +28,7 @@ _weights = st.floats(0.05, 2)
     ("name", "status"),
     [
         ("optimum_with_a_constant", PROVED),
+        ("optimum_with_a_fixed_distribution_of_three", REFUTED),
         ("optimum_at_the_lower_end", REFUTED),
         ("indicator_with_kl", PROVED),
         ("majority_gains_on_the_minority", PROVED),
@@ -43,7 +44,7 @@ def test_what_is_decided(name: str, status: Status) -> None:
 
 
 def test_every_claim_is_listed_here() -> None:
-    assert len(CLAIMS) == len(STATEMENT.claims) == 9
+    assert len(CLAIMS) == len(STATEMENT.claims) == 10
 
 
 def flow(
@@ -140,3 +141,13 @@ def test_a_pull_on_the_minority_of_the_wrong_sign_is_not_proved(
 
     monkeypatch.setattr(theorem, "_gain", flipped)
     assert claim().status is Status.UNDECIDED
+
+
+@pytest.mark.parametrize(("rest", "limit"), [((1e-12, 1e-12), -1), ((1e-12, 1e-48), 0), ((1e-12, 0.5 - 1e-12), -1)])
+def test_a_fixed_distribution_over_three_outputs_gives_the_indicator_no_limit(
+    rest: tuple[float, float], limit: float
+) -> None:
+    policy = np.array([1 - sum(rest), *rest])
+    rewards = np.log(3 * policy)
+    u = rewards - rewards.mean()
+    assert expit(u[1]) - expit(u[0]) == pytest.approx(limit, abs=1e-3)
