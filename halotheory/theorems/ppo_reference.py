@@ -70,16 +70,21 @@ def the_policy_as_reference_distribution() -> Claim:
 def where_it_is_a_reference_point() -> Claim:
     """Return the claim that q V is the same for all tokens only at V = 0 or pi = pi_ref."""
     first, second = symbols("q1 q2", positive=True)
-    reference, i, n = IndexedBase("w"), *symbols("i n", integer=True, positive=True)
+    reference, policy, values = IndexedBase("w", positive=True), IndexedBase("p"), IndexedBase("Q")
+    i, n = symbols("i n", integer=True, positive=True)
     return claim(
         "ppo_where_it_is_a_reference_point",
-        "q V^pi is the same for all tokens exactly where V^pi = 0 or pi = pi_ref.",
+        "q V^pi is the same for all tokens exactly where V^pi = 0 or pi = pi_ref; there it is E_{pi_ref}[q Q^pi].",
         [
             equal("For two tokens:", UnevaluatedExpr(first * V) - UnevaluatedExpr(second * V), V * (first - second)),
             given("So V = 0, or q is one number for all tokens."),
             equal("Then pi = q pi_ref sums to q (w = pi_ref) ...", Sum(q * reference[i], (i, 1, n)),
                   q * Sum(reference[i], (i, 1, n))),
             given("... that is, 1 = q: pi = pi_ref. A loss is a HALO at every theta, and this is a single policy."),
+            equal("There it is a mean under Q = pi_ref: E_{pi_ref}[q Q^pi] = E_pi[Q^pi] = V^pi (p = pi) ...",
+                  Sum(reference[i] * UnevaluatedExpr(policy[i] / reference[i]) * values[i], (i, 1, n)),
+                  Sum(policy[i] * values[i], (i, 1, n))),
+            given("... which is q V^pi where V^pi = 0 or q = 1."),
         ],
     )  # fmt: skip
 
@@ -248,6 +253,37 @@ def repair_with_kept_advantages() -> Claim:
     )  # fmt: skip
 
 
+def one_reference_for_all_policies() -> Claim:
+    """Return the refutation that the implied reference policy of the repair is a fixed one."""
+    t = symbols("t", real=True)
+    r, p, other = symbols("r", positive=True), *symbols("p p_other", real=True)
+    mass = p * exp(r) + (1 - p) * exp(-r)
+    rewards = (Rational(1, 2), Rational(3, 8))
+    return refutation(
+        "ppo_one_reference_for_all_policies",
+        "With r = q A and A the advantage of the current policy, one pihat_ref that does not move with pi serves for "
+        "all policies.",
+        {
+            "pi_ref": REFERENCE,
+            "Q^pi": ACTION_VALUES,
+            "pi": "(1/2, 1/2) and (3/4, 1/4)",
+            "r": f"({rewards[0]}, -{rewards[0]}) and ({rewards[1]}, -{rewards[1]})",
+        },
+        [
+            equal("With pi = (t, 1 - t), Q^pi - V^pi is 1 - t and -t: r(y_1) = q A = 2 t (1 - t),",
+                  2 * t * (2 - UnevaluatedExpr(2 * t + (1 - t))), 2 * t * (1 - t)),
+            equal("and r(y_2) = -r(y_1).", 2 * (1 - t) * (1 - UnevaluatedExpr(2 * t + (1 - t))), -2 * t * (1 - t)),
+            equal("pihat_ref = (p, 1 - p) gives a pihat that sums to one at p = 1/(1 + exp(r)), r = r(y_1),",
+                  mass.subs(p, UnevaluatedExpr(1 / (1 + exp(r)))), Integer(1)),
+            equal("and at no other p: the sum is linear in p,", mass - mass.subs(p, other),
+                  (p - other) * (exp(r) - exp(-r))),
+            more_than("with a slope that is not 0.", exp(r), exp(-r)),
+            more_than("So p is not the same for both policies.", 1 / (1 + exp(rewards[1])), 1 / (1 + exp(rewards[0]))),
+        ],
+        reading="Definition 3.4's reference model is one model, whatever theta is.",
+    )  # fmt: skip
+
+
 def reference_points() -> Boundary:
     """Return where what the proof subtracts is a reference point."""
     return Boundary(
@@ -264,8 +300,8 @@ def constants() -> Boundary:
     return Boundary(
         name="constants",
         statement="With c added to Q^pi, r = q (Q^pi + c) has implied policies exactly if Q^pi + c takes both signs or "
-        "is 0; the constants that make Q^pi + c >= 0 are the others.",
-        formula="-max Q^pi < c < -min Q^pi",
+        "is 0 for every token; those that make Q^pi + c >= 0, or <= 0, and not 0 for every token, are the others.",
+        formula="-max Q^pi < c < -min Q^pi, or Q^pi + c = 0",
         points=[{"Q^pi": str(ACTION_VALUES), "c from": str(low), "c to": str(high), "c = -V^pi": str(-STATE_VALUE)}],
     )
 

@@ -117,18 +117,29 @@ def a_value_function_for_each_advantage() -> Claim:
 def one_value_function() -> Claim:
     """Return the refutation that v is one function on the line."""
     clip = {eps: Rational(1, 5)}
-    points = [{q: Integer(2), A: Integer(1)}, {q: Integer(1), A: Integer(2)}]
-    values = [SURROGATE.subs({**clip, **point}) for point in points]
-    products = [UnevaluatedExpr(point[q]) * UnevaluatedExpr(point[A]) for point in points]
+    places = [Integer(1), Integer(2)]
+    values = {
+        advantage: [SURROGATE.subs({**clip, q: place / advantage, A: advantage}) for place in places]
+        for advantage in (Integer(1), Integer(2))
+    }
+    rises = {advantage: UnevaluatedExpr(found[1]) - UnevaluatedExpr(found[0]) for advantage, found in values.items()}
     return refutation(
         "ppo_one_value_function",
-        "There is one function v: R -> R with v(q A) = min(q A, clip(q, 1 - epsilon, 1 + epsilon) A).",
-        {**_named(clip), "(q, A)": "(2, 1) and (1, 2)", "values": f"{values[0]} and {values[1]}"},
+        "There is one function v: R -> R with v(q A) + C(A) = min(q A, clip(q, 1 - epsilon, 1 + epsilon) A).",
+        {
+            **_named(clip),
+            "(q, A) at z = 1": "(1, 1) and (1/2, 2)",
+            "(q, A) at z = 2": "(2, 1) and (1, 2)",
+            **{f"values for A = {advantage}": tuple(found) for advantage, found in values.items()},
+        },
         [
-            equal("z = q A is the same ...", *products),
-            more_than("... and the value is not.", values[1], values[0]),
+            given("From z = q A = 1 to z = 2, v would have to rise by the same for A = 1 and A = 2, whatever C(A)."),
+            equal("For A = 1 the value rises by 1/5 ...", rises[Integer(1)], Rational(1, 5)),
+            equal("... for A = 2 by 1.", rises[Integer(2)], Integer(1)),
+            more_than("That is not the same.", Integer(1), Rational(1, 5)),
         ],
-        reading="One v for all tokens, as the definition says: v: R -> R.",
+        reading="One v for all tokens, as the definition says: v: R -> R. Its additive constant may depend on A, which "
+        "carries no gradient.",
     )
 
 
@@ -138,18 +149,29 @@ def one_advantage_for_each_sign() -> Claim:
     up, down, ordered = (1 + eps) * large, -(1 - eps) * small, [*RANGE, small < large]
     return claim(
         "ppo_one_advantage_for_each_sign",
-        "If the advantages take two different values of the same sign, no single v serves.",
+        "If the advantages take two different values of the same sign, no single v serves, not even with a constant "
+        "for each value.",
         [
             given("Take 0 < a < b, and a z = q A that both reach with some q > 0."),
+            equal_by_cases(
+                "A = a and A = b have the same value at z = a, so the same constant.",
+                Min(small, small + eps * small), Min(small, large + eps * large), ordered,
+            ),
             equal_by_cases("A = b at z = (1 + epsilon) b has the value z ...", Min(up, large + eps * large), up),
             equal_by_cases("... A = a is clipped ...", Min(up, small + eps * small), (1 + eps) * small, ordered),
             more_than("... to less.", up, (1 + eps) * small, ordered),
+            equal_by_cases(
+                "A = -a and A = -b have the same value at z = -b, so the same constant.",
+                Min(-large, -small + eps * small), Min(-large, -large + eps * large), ordered,
+            ),
             equal_by_cases("A = -a at z = -(1 - epsilon) a has the value z ...", Min(down, -small + eps * small), down),
             equal_by_cases("... A = -b is clipped ...", Min(down, -large + eps * large), -(1 - eps) * large, ordered),
             more_than("... to less.", down, -(1 - eps) * large, ordered),
         ],
-        assumptions=("the ratios q = (1 + epsilon) b/a and q = (1 - epsilon) a/b occur: pi_ref(y) is small enough",),
-    )
+        assumptions=(
+            "ratios q from (1 - epsilon) a/b to (1 + epsilon) b/a occur: pi_ref(y) is small enough",
+        ),
+    )  # fmt: skip
 
 
 def one_advantage_for_each_sign_suffices() -> Claim:
@@ -176,7 +198,9 @@ def advantages() -> Boundary:
     """Return for which advantages one v serves."""
     return Boundary(
         name="advantages",
-        statement="One v serves PPO-Clip exactly if the advantages take at most one positive and one negative value.",
+        statement="One v serves PPO-Clip exactly if the advantages take at most one positive and one negative value, "
+        "provided that for any two values of one sign, a < b in size, ratios q from (1 - epsilon) a/b to "
+        "(1 + epsilon) b/a occur.",
     )
 
 

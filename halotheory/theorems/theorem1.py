@@ -1,6 +1,8 @@
 """Theorem 1: DPO and PPO-Clip are human-aware losses; what of the proof for PPO-Clip holds, and under which reading."""
 
-from sympy import Integer, UnevaluatedExpr
+import re
+
+from sympy import Integer, Rational, UnevaluatedExpr, log
 
 from halotheory.findings import Construction, Finding, Status, Verdict
 from halotheory.theorems import ppo_reference as reference
@@ -57,6 +59,7 @@ def verify() -> Statement:
             reference.three_tokens_have_many_implied_policies(),
             reference.repaired_reference_point(),
             reference.repair_with_kept_advantages(),
+            reference.one_reference_for_all_policies(),
             *conditions(ppo),
         ],
         boundaries=[value.advantages(), reference.reference_points(), reference.constants()],
@@ -66,8 +69,9 @@ def verify() -> Statement:
 
 _NOTES = (
     "What is left of the proof for PPO-Clip: with r = q A in place of q Q^pi, and Q = pi_ref, the reference point is "
-    "E_pi[A] = 0 while A is the current policy's advantage, implied policies exist, and for each value of A there is a "
-    "value function of its own. A family of value functions indexed by a context is not the definition's one v.",
+    "E_pi[A] = 0 while A is the current policy's advantage, implied policies exist for each policy, and for each value "
+    "of A there is a value function of its own. A family of value functions indexed by a context is not the "
+    "definition's one v, and a pihat_ref that moves with the policy is not its reference model.",
     "With advantages of one size for each sign, such as dummy rewards of +1 and -1 used as advantages, one v serves.",
     "The assumption that Q^pi is non-negative is what makes the implied policies impossible to normalise; a constant "
     "that leaves Q^pi with both signs, such as -V^pi, makes them possible.",
@@ -77,10 +81,29 @@ _NOTES = (
 
 
 def conditions(verdict: Verdict) -> list[Claim]:
-    """Return the conditions of the definition as `halotheory check` found them, a claim each."""
+    """Return the conditions of the definition as `halotheory check` found them, a claim each.
+
+    What a relaxation grants was not derived, and is no claim.
+    """
     names = ", ".join(verdict.relaxations)
     needed = f"As the checker reads the loss, with the relaxations {names}." if names else None
-    return [_condition(f"{verdict.loss}_{one.name}", one, verdict, needed) for one in verdict.conditions]
+    return [
+        _condition(f"{verdict.loss}_{one.name}", one, verdict, needed)
+        for one in verdict.conditions
+        if not _granted(one)
+    ]
+
+
+def _granted(finding: Finding) -> bool:
+    return finding.method.startswith("assumed, not derived")
+
+
+def _worded(text: str, verdict: Verdict) -> str:
+    """Return a sentence about v as one about v_A, where each value of the advantage has a v of its own."""
+    named = re.sub(r"\bv\b(?!alue)", "v_A", text)
+    if "context_indexed_value" not in verdict.relaxations or named == text:
+        return text
+    return f"for each value A of the advantage, {named}"
 
 
 def _part(condition: str, found: Construction) -> str:
@@ -92,27 +115,37 @@ def _part(condition: str, found: Construction) -> str:
 
 def _condition(name: str, finding: Finding, verdict: Verdict, reading: str | None) -> Claim:
     shown = Status.UNDECIDED if finding.status is Status.UNDECIDED else Status.PROVED  # also of a refuting witness
-    steps = [given(_part(finding.name, verdict.construction))] if verdict.construction else []
-    steps.append(Step(text=finding.statement, status=shown, method=finding.method))
+    statement = _worded(finding.statement, verdict)
+    steps = [given(_worded(_part(finding.name, verdict.construction), verdict))] if verdict.construction else []
+    steps.append(Step(text=statement, status=shown, method=finding.method))
     holds = (f"hyperparameters: {verdict.holds_for}",)
     if finding.witness is not None:
-        return refutation(name, finding.statement, finding.witness, steps, reading=reading, assumptions=holds)
-    return claim(name, finding.statement, steps, reading=reading, assumptions=holds)
+        return refutation(name, statement, finding.witness, steps, reading=reading, assumptions=holds)
+    return claim(name, statement, steps, reading=reading, assumptions=holds)
 
 
 def _told(verdict: Verdict) -> str:
     needed = f", only with {', '.join(verdict.relaxations)}" if verdict.relaxations else ""
     strictly = ", strictly" if verdict.strict else needed
-    return f"halotheory check {verdict.loss}: {verdict.verdict}{strictly}; holds for {verdict.holds_for}."
+    granted = ", ".join(one.name for one in verdict.conditions if _granted(one))
+    assumed = f" Granted by a relaxation, not derived: {granted}." if granted else ""
+    return f"halotheory check {verdict.loss}: {verdict.verdict}{strictly}; holds for {verdict.holds_for}.{assumed}"
 
 
 def dpo_reference_of_the_input_alone() -> Claim:
     """Return the refutation that DPO's Q is a distribution given x alone, where x has several pairs."""
-    first, second = Integer(2), Integer(1)
+    first, second = log(Rational(3, 2)), -log(Integer(2))
     return refutation(
         "dpo_reference_of_the_input_alone",
         "DPO's Q(Y'|x), the point mass on y_l, is one distribution for each input x.",
-        {"pairs of one x": "y_a > y_b and y_b > y_a (the data of Theorem 4)", "r(y_a)": first, "r(y_b)": second},
+        {
+            "pairs of one x": "y_a > y_b and y_b > y_a (the data of Theorem 4)",
+            "beta": 1,
+            "pi_ref": (Rational(1, 2), Rational(1, 2)),
+            "pi": (Rational(3, 4), Rational(1, 4)),
+            "r(y_a)": first,
+            "r(y_b)": second,
+        },
         [
             given("v = log sigmoid, a = -1 and y = y_w, as in the proof: z = r(y_w) - r(y_l) for each pair."),
             equal(

@@ -159,9 +159,7 @@ def optimum_with_a_fixed_distribution() -> Claim:
             equal("u_a = beta (1 - Q_a) delta,", beta * (ra - UnevaluatedExpr(mean)), beta * (1 - share) * (ra - rb)),
             equal("and u_b = -beta Q_a delta.", beta * (rb - UnevaluatedExpr(mean)), -beta * share * (ra - rb)),
             given("With s_y = sigmoid'(u_y) > 0, f = sigmoid(u_b) - sigmoid(u_a) falls in delta at the rate:"),
-            more_than(
-                "It is positive.", beta * (share * second + (1 - share) * first), ZERO, [share <= 1]
-            ),
+            more_than("It is positive.", beta * (share * second + (1 - share) * first), ZERO, [share <= 1]),
             more_than("The weight of f in the loss is positive.", weight * (2 * p - 1), ZERO, [p > HALF]),
         ],
         reading="Q is any distribution over the two outputs that does not move with the policy, such as pi_ref; z0 "

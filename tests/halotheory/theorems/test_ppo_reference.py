@@ -105,6 +105,24 @@ def test_the_repair_needs_the_current_advantage(weights: np.ndarray) -> None:
     assert abs(reference @ (ratio * (values - reference @ values))) > 1e-4
 
 
+@given(arrays(float, 3, elements=st.integers(1, 4).map(float)), st.integers(-8, 8).map(lambda k: k / 2 + 0.1))
+def test_no_constant_below_or_above_all_values_allows_implied_policies(values: np.ndarray, constant: float) -> None:
+    raised = values + constant
+    assume(raised.any() and not raised.min() < 0 < raised.max())
+    assert not implied_policies(np.array([1.5, 0.75, 0.75]) * raised)
+
+
+def test_policies_need_implied_references_of_their_own() -> None:
+    reference, values = np.full(2, 0.5), np.array([2.0, 1.0])
+    needed = []
+    for policy in (np.array([0.5, 0.5]), np.array([0.75, 0.25])):
+        rewards = policy / reference * (values - policy @ values)
+        first = 1 / (1 + np.exp(rewards[0]))
+        assert first * np.exp(rewards[0]) + (1 - first) * np.exp(rewards[1]) == pytest.approx(1)
+        needed.append(first)
+    assert needed[0] != pytest.approx(needed[1], abs=1e-3)
+
+
 def test_the_kept_advantages_of_the_witness() -> None:
     claim = ppo_reference.repair_with_kept_advantages()
     reference, policy, kept = (numbers(claim, name) for name in ("pi_ref", "pi", "A"))

@@ -72,10 +72,18 @@ def test_on_the_line_the_printed_form_falls() -> None:
     assert combined(z2, advantage, clip) == pytest.approx(-1.2)
 
 
-def test_one_z_has_two_values() -> None:
-    assert surrogate(2, 1, 0.2) == pytest.approx(1.2)
-    assert surrogate(1, 2, 0.2) == pytest.approx(2)
-    assert (ppo_value.one_value_function().witness or {})["values"] == "6/5 and 2"
+def test_one_step_in_z_raises_the_value_by_two_amounts() -> None:
+    assert surrogate(2, 1, 0.2) - surrogate(1, 1, 0.2) == pytest.approx(0.2)
+    assert surrogate(1, 2, 0.2) - surrogate(0.5, 2, 0.2) == pytest.approx(1)
+    witness = ppo_value.one_value_function().witness or {}
+    assert (witness["values for A = 1"], witness["values for A = 2"]) == ("(1, 6/5)", "(1, 2)")
+
+
+@given(st.floats(0.1, 5), st.floats(0.1, 5), _clips)
+def test_two_advantages_of_one_sign_share_their_constant(one: float, other: float, clip: float) -> None:
+    small, large = sorted((one, other))
+    assert surrogate(1, small, clip) == pytest.approx(surrogate(small / large, large, clip))
+    assert surrogate(large / small, -small, clip) == pytest.approx(surrogate(1, -large, clip))
 
 
 @given(st.floats(0.1, 5), st.floats(0.1, 5), _clips, _ratios)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sympy import sympify
 
 from halotheory.checking import check
 from halotheory.findings import Status
@@ -47,7 +48,8 @@ CONDITIONS = (
         ("ppo_three_tokens_have_many_implied_policies", PROVED),
         ("ppo_repaired_reference_point", PROVED),
         ("ppo_repair_with_kept_advantages", REFUTED),
-        *((f"ppo_clip_{condition}", PROVED) for condition in CONDITIONS),
+        ("ppo_one_reference_for_all_policies", REFUTED),
+        *((f"ppo_clip_{condition}", PROVED) for condition in CONDITIONS if condition != "reference_point"),
     ],
 )
 def test_each_claim(name: str, status: Status) -> None:
@@ -64,6 +66,18 @@ def test_what_the_checker_says_is_told() -> None:
     (told,) = (note for note in STATEMENT.notes if note.startswith("halotheory check ppo_clip"))
     assert "only with context_indexed_value, implied_policy" in told
     assert "context_indexed_value" in (CLAIMS["ppo_clip_concave_in_gains"].reading or "")
+
+
+def test_what_a_relaxation_grants_is_told_and_is_no_claim() -> None:
+    assert "ppo_clip_reference_point" not in CLAIMS
+    (told,) = (note for note in STATEMENT.notes if note.startswith("halotheory check ppo_clip"))
+    assert told.endswith("Granted by a relaxation, not derived: reference_point.")
+
+
+def test_each_advantage_has_a_value_function_of_its_own() -> None:
+    said = CLAIMS["ppo_clip_single_value_function"].statement
+    assert said == "for each value A of the advantage, every example's loss is a v_A(z) + C with the same v_A"
+    assert CLAIMS["dpo_single_value_function"].statement == "every example's loss is a v(z) + C with the same v"
 
 
 def test_a_loss_that_is_no_halo_has_a_refuted_condition() -> None:
@@ -87,4 +101,7 @@ def test_the_surrogate_is_the_built_in_loss() -> None:
 
 def test_dpo_reads_contradictory_pairs_from_two_reference_points() -> None:
     witness = CLAIMS["dpo_reference_of_the_input_alone"].witness or {}
-    assert float(witness["r(y_a)"]) != float(witness["r(y_b)"])
+    rewards = [float(sympify(witness[name])) for name in ("r(y_a)", "r(y_b)")]
+    assert rewards[0] > rewards[1]
+    policy, reference = (np.array([float(x) for x in sympify(witness[name])]) for name in ("pi", "pi_ref"))
+    np.testing.assert_allclose(np.log(policy / reference), rewards)
