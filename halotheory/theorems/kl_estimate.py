@@ -85,12 +85,13 @@ _NOTES = (
     "The clamp makes the estimate larger than the mismatched mean; but the mismatched mean is not KL. With outputs "
     "sampled from the policy, and a pi_ref that ignores the prompt, it is smaller by the mutual information of prompt "
     "and output and the lautum information. 'Because of clamping, our estimator has a positive bias' holds where the "
-    "policy ignores the prompt. For a policy that answers its prompts zhat0 tends to 0, while KL does not; the same "
-    "section says further on that 'zhat0 might actually be an under-estimate'.",
+    "policy ignores the prompt. For a policy that answers its prompts zhat0 tends, under the same conditions, to "
+    "max(0, mu) < KL; the same section says further on that 'zhat0 might actually be an under-estimate'. With other "
+    "outputs, or a pi_ref that answers the prompt, mu may be larger than KL.",
     "The printed sum has m - 1 terms, divided by m. TRL's KTOTrainer and the trainer of this project average all m "
     "pairs of a cyclic shift, and clamp the mean.",
     "The trainer of this project lets neighbours answer different prompts, which independent draws do not always do: "
-    "where the policy answers its prompts, that lowers the estimate further.",
+    "where the policy answers its prompts, that should lower the estimate further; no claim here says so.",
 )
 
 
@@ -116,6 +117,11 @@ def printed_pairs() -> Claim:
             more_than("The text lists m pairs, the sum has fewer.", Integer(size), Integer(len(indices))),
             more_than("For i = m, (i + 1) mod m is 1, not 0.", Mod(size + 1, size), Integer(0)),
             given("Among y_1, ..., y_m there is no y_0; read as y_m, the sum is that of (x_1, y_2) to (x_{m-1}, y_m)."),
+            given(
+                "It looks like a slip for 0 <= i < m with indices 0 to m - 1: there all m pairs fit, and the last is "
+                "that of x_{m-1} and y_0:"
+            ),
+            equal("(m - 1 + 1) mod m is 0.", Mod(UnevaluatedExpr(Integer(size - 1)) + 1, size), Integer(0)),
         ],
     )
 
@@ -399,7 +405,7 @@ def squared_error_of_sharing() -> Claim:
                 (z2 - z1**2) + (z1 - k1) ** 2 + (k2 - k1**2),
             )
         ],
-        assumptions=("x is not among the prompts of the microbatch",),
+        assumptions=("x is drawn from P, independently of the microbatch",),
     )
 
 

@@ -52,7 +52,10 @@ DEFAULT = Rational(1, 10)
 """The paper's beta."""
 FIXED = "z0 is fixed as r moves."
 MOVING = "z0 = KL(pi||pi_ref), which moves with pi; no gradient flows through it."
-BATCH = "z0 is the mean of r over a batch, which moves with r; no gradient flows through it."
+BATCH = (
+    "z0 is the mean of r over a batch, which moves with r; no gradient flows through it. (KTO's is the mean of "
+    "mismatched log-ratios, which are other numbers and need not move with r.)"
+)
 PROBABILITIES = "With the probabilities as parameters, the update tends to 0 as r tends to -oo."
 
 

@@ -113,6 +113,16 @@ def fixed() -> list[Claim]:
         ),
         claim("fixed_exists", EXISTS, [given("Take h = 1: all values rise."), moved, *_monotone()], reading=reading),
         claim("fixed_constant_h", CONSTANT, [moved, *_monotone()], reading=reading),
+        claim(
+            "fixed_at_one_input",
+            "Two rewards of one class that differ at x do not induce the same distribution of values at x.",
+            [
+                given("They differ by the number h(x), which is not 0: all values at x move, one way."),
+                moved,
+                *_monotone(),
+            ],
+            reading=f"{reading} The distribution is that of the outputs of one input x, at which the proof works.",
+        ),
         exchanged("fixed_every_h", EVERY, _LADDER, fixed_number, reading),
     ]
 
@@ -626,7 +636,9 @@ def _notes(claims: Sequence[Claim]) -> list[str]:
         "The reference point of Definition 3.4, E_Q[r(x, .)], absorbs every h: under the paper's own definition, and "
         "with KTO's exact z0, no reward of the class has other values. The proof holds z0 still as r moves.",
         "'Thus two arbitrary reward functions in the same equivalence class do not induce the same distribution of "
-        "human values': false under every reading; the theorem's 'there exists' is what may hold.",
+        "human values': of any two, and a distribution over several inputs, this is false under every reading of z0. "
+        "Of any two that differ at x, the distribution at x and a fixed z0, it is true. The proof announces that they "
+        "'do not necessarily induce the same distribution'; that is the theorem's 'there exists'.",
         "'A reward function that maximizes Equation (2)': policies maximise Eq. 2. The proof does not use it.",
         "A trained model's own reward beta log(pi/pi_ref) is one fixed member of its class: two models with the same "
         "policy have the same values. The theorem is about the rewards of annotators, not of models.",

@@ -104,8 +104,8 @@ def optimum_with_a_fixed_distribution_of_three() -> Claim:
             at_least("and sigmoid(u_a) = 1/(1 + 2 w/n), w <= 1, tends to 1: f tends to -1, as at pi_1.",
                      1 / (1 + 2 * w / n), 1 - 2 / n, [w <= 1, n >= 2]),
         ],
-        reading="Q is a distribution over the outputs that does not move with the policy; z0 moves, as r does. With two "
-        "outputs the theorem holds under this reading.",
+        reading="Q is a distribution over the outputs that does not move with the policy; z0 moves, as r does. With "
+        "two outputs the theorem holds under this reading.",
         assumptions=(*OUTPUTS, "lambda_D = lambda_U"),
     )  # fmt: skip
 

@@ -213,7 +213,8 @@ def advice_of_equation_7() -> Claim:
                 gain * (1 - UnevaluatedExpr(starting)) + loss * UnevaluatedExpr(starting),
             ),
         ],
-        reading="Each preference gives one desirable and one undesirable example: n_D = n_U.",
+        reading="Eq. 7 as a guarantee, which the paper does not make it: it is an empirical range, 'not a hard rule', "
+        "and Theorem 4 is for equal weights. Each preference gives one desirable and one undesirable example: n_D = n_U.",
         assumptions=TWO_OUTPUTS,
     )
 

@@ -44,6 +44,15 @@ def test_each_claim(name: str, status: Status) -> None:
     assert CLAIMS[name].status is status, CLAIMS[name].method
 
 
+def test_with_indices_from_zero_the_printed_formula_has_all_pairs() -> None:
+    assert [(i, (i + 1) % 4) for i in range(4)] == [(0, 1), (1, 2), (2, 3), (3, 0)]
+    assert CLAIMS["printed_pairs"].steps[-1].status is PROVED
+
+
+def test_a_prompt_among_those_of_the_batch_is_not_excluded() -> None:
+    assert CLAIMS["squared_error_of_sharing"].assumptions == ("x is drawn from P, independently of the microbatch",)
+
+
 def test_no_claim_is_left_out_above() -> None:
     assert len(CLAIMS) == len(STATEMENT.claims) == 16
     assert all(trial.passed for claim in STATEMENT.claims for trial in claim.trials)

@@ -39,6 +39,7 @@ _betas = st.floats(0.1, 2)
         ("fixed_pointwise", PROVED),
         ("fixed_exists", PROVED),
         ("fixed_constant_h", PROVED),
+        ("fixed_at_one_input", PROVED),
         ("fixed_every_h", REFUTED),
         ("fixed_two_sided_exists", PROVED),
         ("fixed_two_sided_constant_h", REFUTED),
@@ -77,7 +78,7 @@ def test_what_is_decided(name: str, status: Status) -> None:
 
 
 def test_every_claim_is_listed_here() -> None:
-    assert len(CLAIMS) == len(STATEMENT.claims) == 34
+    assert len(CLAIMS) == len(STATEMENT.claims) == 35
 
 
 def values(r: np.ndarray, point: Point, beta: float) -> np.ndarray:
@@ -157,6 +158,13 @@ def test_a_large_constant_h_changes_two_sided_values(u: np.ndarray, good: np.nda
     c = 1 + max(0, -2 * u.mean())
     before, after = (expit(beta * np.where(good, x, -x)) for x in (u, u + c))
     assert not np.allclose(np.sort(before), np.sort(after), atol=1e-9, rtol=0)
+
+
+@given(_worlds, _numbers, _betas)
+def test_at_one_input_every_h_changes_the_distribution_for_a_fixed_z0(r: np.ndarray, h: float, beta: float) -> None:
+    assume(h != 0)
+    before, after = (np.sort(values(each, POINTS["fixed"], beta)[0]) for each in (r, r + h))
+    assert np.abs(before - after).max() > 1e-9
 
 
 def test_the_two_sided_witness_evaluated_again() -> None:
