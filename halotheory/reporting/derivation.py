@@ -124,6 +124,8 @@ def _steps(steps: Sequence[Step]) -> Table:
         lines = [Text(step.text)]
         if step.formula is not None:
             lines.append(Text(str(step.formula), style="bold"))
+        if step.conditions:
+            lines.append(Text(f"for {', '.join(step.conditions)}"))
         if step.status is not None:
             lines.append(Text(f"{step.status.value}: {step.method}", style=f"dim {_STYLES[step.status]}"))
         table.add_row(str(number), Text("\n").join(lines))

@@ -1,6 +1,7 @@
 """Steps with minima, maxima and signs, decided in every order that their arguments may have."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import sympy
@@ -10,7 +11,7 @@ from sympy.core.relational import Relational
 from halotheory.deadline import Deadline
 from halotheory.findings import Status
 from halotheory.proving.decide import decide
-from halotheory.theorems.claims import Formula, Step, released, written
+from halotheory.theorems.claims import Formula, Step, conditions, released, written
 
 _PATIENCE = 5.0  # seconds for one case
 
@@ -20,7 +21,12 @@ Case = tuple[Expr, list[Relational]]
 def equal_by_cases(text: str, left: Expr, right: Expr, where: Sequence[Relational] = ()) -> Step:
     """Return the step that left = right wherever the conditions hold; both may hold Min, Max and sign."""
     difference = released(left) - released(right)
-    return _decided(text, Formula(left=written(left), sign="=", right=written(right)), [difference, -difference], where)
+    step = Step(
+        text=text,
+        formula=Formula(left=written(left), sign="=", right=written(right)),
+        conditions=conditions(left, right, where),
+    )
+    return _decided(step, [difference, -difference], where)
 
 
 def at_least_by_cases(
@@ -29,7 +35,8 @@ def at_least_by_cases(
     """Return the step that left >= right (or >) wherever the conditions hold; both may hold Min, Max and sign."""
     comparison: Literal[">", ">="] = ">" if strictly else ">="
     formula = Formula(left=written(left), sign=comparison, right=written(right))
-    return _decided(text, formula, [released(left) - released(right)], where, strictly=strictly)
+    step = Step(text=text, formula=formula, conditions=conditions(left, right, where))
+    return _decided(step, [released(left) - released(right)], where, strictly=strictly)
 
 
 def cases(expression: Expr, where: Sequence[Relational]) -> Iterator[Case]:
@@ -41,8 +48,8 @@ def cases(expression: Expr, where: Sequence[Relational]) -> Iterator[Case]:
     if not inner:
         yield expression, list(where)
         return
-    for value, conditions in _choices(inner[0]):
-        yield from cases(expression.xreplace({inner[0]: value}), [*where, *conditions])
+    for value, comparisons in _choices(inner[0]):
+        yield from cases(expression.xreplace({inner[0]: value}), [*where, *comparisons])
 
 
 def _holds_choices(part: Expr) -> bool:
@@ -60,22 +67,21 @@ def _choices(part: Expr) -> list[Case]:
     ]
 
 
-def _decided(
-    text: str, formula: Formula, claims: Sequence[Expr], where: Sequence[Relational], *, strictly: bool = False
-) -> Step:
+def _decided(step: Step, claims: Sequence[Expr], where: Sequence[Relational], *, strictly: bool = False) -> Step:
+    """Return the step with what was found of it."""
     methods = []
-    for smooth, conditions in (case for claim in claims for case in cases(claim, where)):
-        decision = decide(sympy.expand(smooth), conditions, Deadline(_PATIENCE), strictly=strictly)
-        if decision.status is not Status.PROVED and not _impossible(conditions):
-            return Step(text=text, formula=formula, status=Status.UNDECIDED, method=decision.method)
+    for smooth, holding in (case for claim in claims for case in cases(claim, where)):
+        decision = decide(sympy.expand(smooth), holding, Deadline(_PATIENCE), strictly=strictly)
+        if decision.status is not Status.PROVED and not _impossible(holding):
+            return replace(step, status=Status.UNDECIDED, method=decision.method)
         methods.append(decision.method)
     how = "; ".join(sorted(set(methods)))
-    return Step(text=text, formula=formula, status=Status.PROVED, method=f"case by case: {how}")
+    return replace(step, status=Status.PROVED, method=f"case by case: {how}")
 
 
-def _impossible(conditions: Sequence[Relational]) -> bool:
+def _impossible(holding: Sequence[Relational]) -> bool:
     """Return whether the opposite of one condition was shown to follow from the others."""
-    return any(_excluded(one, [*conditions[:k], *conditions[k + 1 :]]) for k, one in enumerate(conditions))
+    return any(_excluded(one, [*holding[:k], *holding[k + 1 :]]) for k, one in enumerate(holding))
 
 
 def _excluded(one: Relational, others: Sequence[Relational]) -> bool:

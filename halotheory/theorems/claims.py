@@ -43,12 +43,14 @@ class Step:
         status: of the formula, where it was decided here; None for a definition, an assumption, or an inference
             that is stated in words.
         method: what decided it.
+        conditions: on the formula's symbols, under which it was decided; real numbers where nothing is said.
     """
 
     text: str
     formula: Formula | None = None
     status: Status | None = None
     method: str | None = None
+    conditions: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,12 +171,13 @@ def equal(text: str, left: Expr, right: Expr) -> Step:
     Parts in `sympy.UnevaluatedExpr` are shown as they are written; SymPy would else rewrite both sides alike.
     """
     formula = Formula(left=written(left), sign="=", right=written(right))
+    needed = conditions(left, right)
     difference = released(left) - released(right)
     if identically_zero(difference):
-        return _decided(text, formula, Status.PROVED, "exact rewriting")
+        return _decided(text, formula, Status.PROVED, "exact rewriting", needed)
     if sympy.simplify(difference) == 0 or sympy.simplify(difference.doit()) == 0:
-        return _decided(text, formula, Status.PROVED, "exact rewriting by SymPy")
-    return _decided(text, formula, Status.UNDECIDED, "the difference does not cancel")
+        return _decided(text, formula, Status.PROVED, "exact rewriting by SymPy", needed)
+    return _decided(text, formula, Status.UNDECIDED, "the difference does not cancel", needed)
 
 
 def at_least(text: str, left: Expr, right: Expr, where: Sequence[Relational] = (), *, strictly: bool = False) -> Step:
@@ -188,19 +191,45 @@ def at_least(text: str, left: Expr, right: Expr, where: Sequence[Relational] = (
         strictly: ask for >.
     """
     formula = Formula(left=written(left), sign=">" if strictly else ">=", right=written(right))
+    needed = conditions(left, right, where)
     difference = released(left) - released(right)
     if not difference.free_symbols:
         found = sign(difference)
         holds = found == 1 or (found == 0 and not strictly)
-        return _decided(text, formula, Status.PROVED if holds else Status.UNDECIDED, "ball arithmetic")
+        return _decided(text, formula, Status.PROVED if holds else Status.UNDECIDED, "ball arithmetic", needed)
     decision = decide(difference, where, Deadline(_PATIENCE), strictly=strictly)
     status = Status.PROVED if decision.status is Status.PROVED else Status.UNDECIDED
-    return _decided(text, formula, status, decision.method)
+    return _decided(text, formula, status, decision.method, needed)
 
 
 def more_than(text: str, left: Expr, right: Expr, where: Sequence[Relational] = ()) -> Step:
     """Return the step that left > right wherever the conditions hold; see `at_least`."""
     return at_least(text, left, right, where, strictly=True)
+
+
+def conditions(left: Expr, right: Expr, where: Sequence[Relational] = ()) -> list[str]:
+    """Return as text what is taken for granted of the symbols of two sides: their signs, and further conditions."""
+    found = {symbol for side in (left, right, *where) for symbol in sympy.sympify(side).free_symbols}
+    named = sorted({symbol for symbol in found if isinstance(symbol, sympy.Symbol)}, key=str)
+    signs = [_sign_of(symbol) for symbol in named if not any(_bounds(one, symbol) for one in where)]
+    return list(dict.fromkeys([*filter(None, signs), *(written(one) for one in where)]))
+
+
+def _sign_of(symbol: sympy.Symbol) -> str | None:
+    """Return what SymPy assumes of a symbol beside that it is real."""
+    if symbol.is_integer:
+        return f"{symbol} a positive integer" if symbol.is_positive else f"{symbol} an integer"
+    if symbol.is_positive or symbol.is_negative:
+        return f"{symbol} > 0" if symbol.is_positive else f"{symbol} < 0"
+    return f"{symbol} >= 0" if symbol.is_nonnegative else None
+
+
+def _bounds(condition: Relational, symbol: sympy.Symbol) -> bool:
+    """Return whether a condition says by itself that a symbol is positive."""
+    if condition.lhs != symbol or not condition.rhs.is_number:
+        return False
+    strict = isinstance(condition, sympy.Gt) and condition.rhs.is_nonnegative
+    return bool(strict or (isinstance(condition, sympy.Ge) and condition.rhs.is_positive))
 
 
 sigmoid = sympy.Function("sigmoid")
@@ -274,8 +303,8 @@ def _plain(value: Any) -> Any:
     return {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
 
 
-def _decided(text: str, formula: Formula, status: Status, method: str) -> Step:
-    return Step(text=text, formula=formula, status=status, method=method)
+def _decided(text: str, formula: Formula, status: Status, method: str, needed: Sequence[str]) -> Step:
+    return Step(text=text, formula=formula, status=status, method=method, conditions=needed)
 
 
 def _concluded(

@@ -36,7 +36,8 @@ def sign_of_the_bias() -> Boundary:
     return Boundary(
         name="sign_of_the_bias",
         statement="The bias of zhat0 changes its sign at s: it is positive at the lower end of the interval and "
-        "negative at the upper. Two prompts, two outputs, uniform pi_ref, outputs sampled from the policy; pi(y_1) = 3/4 for the first prompt, 3/4 - s/2 for the second.",
+        "negative at the upper. Two prompts, two outputs, uniform pi_ref, outputs sampled from the policy; "
+        "pi(y_1) = 3/4 for the first prompt, 3/4 - s/2 for the second.",
         points=[{"m": str(size), "s": _bracket(size)} for size in _SIZES if size <= _LARGEST_BRACKETED],
         asymptotes=("s -> 0 as m -> oo: for every s > 0, mu < KL, and the bias tends to max(0, mu) - KL < 0",),
         axes=("m", "s"),

@@ -214,7 +214,8 @@ def advice_of_equation_7() -> Claim:
             ),
         ],
         reading="Eq. 7 as a guarantee, which the paper does not make it: it is an empirical range, 'not a hard rule', "
-        "and Theorem 4 is for equal weights. Each preference gives one desirable and one undesirable example: n_D = n_U.",
+        "and Theorem 4 is for equal weights. Each preference gives one desirable and one undesirable example: "
+        "n_D = n_U.",
         assumptions=TWO_OUTPUTS,
     )
 

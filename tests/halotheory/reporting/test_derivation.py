@@ -15,8 +15,9 @@ def test_a_derivation_numbers_its_steps_and_says_what_decided_each(capsys: pytes
     show(render(made()))
     told = lines(capsys)
     at = told.index("steps      1 Multiply out.")
-    assert told[at + 1 : at + 4] == ["2 As it stands.", "(t + 1)**2 = t**2 + 2*t + 1", "proved: exact rewriting"]
-    assert told[at + 4] == "trials     both sides: 10 worlds, largest error 1.0e-16 <= 1e-12"
+    assert told[at + 1 : at + 3] == ["2 As it stands.", "(t + 1)**2 = t**2 + 2*t + 1"]
+    assert told[at + 3 : at + 5] == ["for t > 0", "proved: exact rewriting"]
+    assert told[at + 5] == "trials     both sides: 10 worlds, largest error 1.0e-16 <= 1e-12"
 
 
 def test_a_refutation_is_told_with_reading_assumption_and_witness(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,13 @@ def test_the_page_shows_every_part_of_a_statement() -> None:
         assert part in page, part
 
 
+def test_both_forms_show_the_conditions_of_a_formula() -> None:
+    page, article = html(STATEMENTS[:1]), latex_article(STATEMENTS[:1])
+    (shown,) = re.findall(r'<div class="small">for (.*?)</div>', page)
+    assert re.sub(r"<.*?>", "", shown) == "t&gt;0"
+    assert r"\\*for $t > 0$" in article
+
+
 def test_what_is_open_says_what_was_tried_and_shows_its_formula_as_text() -> None:
     page = html(STATEMENTS)
     assert '<p class="undecided">open: everything</p>' in page

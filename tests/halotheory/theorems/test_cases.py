@@ -49,6 +49,11 @@ def test_the_formula_is_shown_with_its_choices() -> None:
     assert step.method.startswith("case by case")
 
 
+def test_the_conditions_are_shown_with_the_formula() -> None:
+    assert at_least_by_cases("More.", Max(a, b), a, [a < b], strictly=True).conditions == ["a < b"]
+    assert equal_by_cases("The same.", Max(a, b), a, [a >= b]).conditions == ["a >= b"]
+
+
 def test_a_sign_has_three_cases() -> None:
     assert [(value, str(conditions[0])) for value, conditions in cases(sign(a), [])] == [
         (1, "a > 0"),

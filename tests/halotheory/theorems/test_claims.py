@@ -22,6 +22,15 @@ def test_a_part_that_begins_with_a_minus_keeps_its_sign() -> None:
     assert shown == b - a - c
 
 
+def test_a_step_says_under_which_conditions_it_was_decided() -> None:
+    t, n, k = symbols("t", positive=True), symbols("n", integer=True, positive=True), symbols("k", nonnegative=True)
+    assert more_than("between", t * (1 - t), Integer(0), [t < 1]).conditions == ["t > 0", "t < 1"]
+    assert at_least("beyond", t * k, Integer(0), [t >= 2]).conditions == ["k >= 0", "t >= 2"]
+    assert at_least("far", a + b, Integer(1), [a + b >= 1]).conditions == ["a + b >= 1"]
+    assert equal("rewritten", UnevaluatedExpr(t * n) / t, n).conditions == ["n a positive integer", "t > 0"]
+    assert more_than("numbers", Integer(1), Integer(0)).conditions == []
+
+
 def test_what_is_false_is_not_proved() -> None:
     assert equal("a sign flipped", UnevaluatedExpr(a - b), b - a).status is Status.UNDECIDED
     assert at_least("the other way", -(a**2), Integer(1)).status is Status.UNDECIDED
