@@ -53,7 +53,24 @@ NOT_ROW_BY_ROW = {
 DIGITS = 50
 MANY_DIGITS = 400
 LEAST, MOST = 1e-3, 1e3  # what stands for "every positive value"
-_FUNCTIONS = {"And", "E", "Ne", "Or", "Piecewise", "True", "atan", "erf", "exp", "log", "pi", "sqrt", "tanh", "z"}
+_FUNCTIONS = {
+    "And",
+    "E",
+    "Max",
+    "Min",
+    "Ne",
+    "Or",
+    "Piecewise",
+    "True",
+    "atan",
+    "erf",
+    "exp",
+    "log",
+    "pi",
+    "sqrt",
+    "tanh",
+    "z",
+}
 _z = Symbol("z", real=True)
 
 Check = Callable[[str], Verdict]
@@ -96,13 +113,13 @@ def _target(verdict: Verdict) -> Target:
     assert verdict.construction is not None
     v = _read(verdict.construction.value_function)
     symbols = sorted(v.free_symbols - {_z}, key=str)
-    seams = list(_seams(v))
+    seams = list(_seams(v.rewrite(sympy.Piecewise)))
     return Target(
         value=sympy.lambdify([_z, *symbols], v, modules="mpmath"),
         seams=sympy.lambdify(symbols, seams, modules="mpmath"),
         symbols=[symbol.name for symbol in symbols],
         ranges=_ranges(verdict),
-        half_lines="implied_policy" in verdict.relaxations,
+        half_lines=Symbol("advantage", real=True) in symbols,
     )
 
 
@@ -146,7 +163,7 @@ def _values(name: str, target: Target) -> st.SearchStrategy[float]:
         return st.just(low) if low == high else st.floats(mpmath.log(low), mpmath.log(high)).map(_exp(low, high))
     if "lengths" in name:
         return st.integers(1, 2000).map(float)
-    if "advantages" in name:
+    if name == "advantage":
         return st.floats(-6, 6).map(lambda x: x + (0.01 if x >= 0 else -0.01))
     if name.startswith("reference_"):
         return st.floats(0, 300).map(lambda x: -x)
@@ -279,8 +296,8 @@ def _rebuilt(loss: Loss, verdict: Verdict, row: Mapping[str, float]) -> float:
     construction = verdict.construction
     assert construction is not None
     known = {**verdict.hyperparameters, **row}
-    known |= _detached(verdict, known)
     label = "desirable" if row.get("desirable", 1.0) else "undesirable"
+    known |= _detached(verdict, known, label)
     z = _z_of(loss, construction, known)
     sign = _for_label(construction.sign, label)
     if "with v(-z)" in sign:
@@ -309,8 +326,8 @@ def _log_ratio(role: str, known: Mapping[str, float]) -> float:
     return known[f"policy_{role}_logps"] - known.get(f"reference_{role}_logps", 0.0)
 
 
-def _detached(verdict: Verdict, known: Mapping[str, float]) -> dict[str, float]:
-    """Return what the notes say is held constant, at its value."""
+def _detached(verdict: Verdict, known: Mapping[str, float], label: str) -> dict[str, float]:
+    """Return what the notes say is held constant, at its value for outputs of this label."""
     found = {}
     ratios = {
         f"{role}_log_ratio": _log_ratio(role, known)
@@ -322,7 +339,8 @@ def _detached(verdict: Verdict, known: Mapping[str, float]) -> dict[str, float]:
     for note in verdict.notes:
         match = re.fullmatch(r"(detached\w*) = (.*), held constant", note)
         if match:
-            found[match[1]] = _number(match[2], {**known, **ratios})
+            own = re.search(rf"(?:^|outputs, )((?:(?!outputs, ).)*) for {label} outputs", match[2])
+            found[match[1]] = _number(own[1] if own else match[2], {**known, **ratios})
     return found
 
 
