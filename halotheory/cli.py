@@ -280,10 +280,7 @@ def _write_proofs(loss: str, verdict: "Verdict", observed: "Observed", html: Pat
     from halotheory.source import source_of
 
     prepared = proof.proof_of(verdict, source_of(loss, verdict.loss), observed)
-    for path, write in ((html, proof.html), (latex, proof.latex_article)):
-        if path is not None:
-            write_text(path, write(prepared))
-            print(f"written: {path}", file=sys.stderr)
+    _write(((html, lambda: proof.html(prepared)), (latex, lambda: proof.latex_article(prepared))))
 
 
 def _write_theorems(statements: "Sequence[Statement]", html: Path | None, latex: Path | None) -> None:
@@ -291,9 +288,13 @@ def _write_theorems(statements: "Sequence[Statement]", html: Path | None, latex:
         return
     from halotheory.reporting import theorem
 
-    for path, write in ((html, theorem.html), (latex, theorem.latex_article)):
+    _write(((html, lambda: theorem.html(statements)), (latex, lambda: theorem.latex_article(statements))))
+
+
+def _write(documents: Sequence[tuple[Path | None, Callable[[], str]]]) -> None:
+    for path, text in documents:
         if path is not None:
-            write_text(path, write(statements))
+            write_text(path, text())
             print(f"written: {path}", file=sys.stderr)
 
 

@@ -86,11 +86,11 @@ def drawn_pairs(
     return Data(world=world, people=people, pairs=found, thumbs=thumbs_of_pairs(found), size=count)
 
 
-def usual_data(budget: Budget, *, tuning: bool) -> Data:
-    """Return random worlds of Bradley-Terry people, with a data set of pairs each."""
+def usual_data(budget: Budget, *, tuning: bool, size: int = 0) -> Data:
+    """Return random worlds of Bradley-Terry people, with a data set of pairs each; see `drawn_pairs`."""
     world = drawn_worlds(budget, tuning=tuning)
     people = bradley_terry(world)
-    return drawn_pairs(world, people, people, budget, tuning=tuning)
+    return drawn_pairs(world, people, people, budget, tuning=tuning, size=size)
 
 
 def joined_worlds(worlds: Sequence[World]) -> World:

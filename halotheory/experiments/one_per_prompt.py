@@ -8,12 +8,12 @@ import torch
 from halotheory.contract import Loss
 from halotheory.experiments.budget import Budget
 from halotheory.experiments.contenders import Contender, contenders
-from halotheory.experiments.data import Data, drawn_pairs, drawn_worlds
+from halotheory.experiments.data import Data, usual_data
 from halotheory.experiments.measures import GAIN, KL, WIN
 from halotheory.experiments.result import Result
 from halotheory.experiments.sweep import Axis, Design, check_within, sweep
 from halotheory.experiments.trials import Started
-from halotheory.worlds import Feedback, Pairs, ReferencePoint, Thumbs, bradley_terry, one_output_per_prompt
+from halotheory.worlds import Feedback, Pairs, ReferencePoint, Thumbs, one_output_per_prompt
 
 EXAMPLES = (40, 160, 640)
 
@@ -43,16 +43,11 @@ def run(
     check_within("a number of pairs", at, 1, 1e6)
     budget = budget or Budget()
 
-    def data(size: float, tuning: bool) -> Data:
-        world = drawn_worlds(budget, tuning=tuning)
-        people = bradley_terry(world)
-        return drawn_pairs(world, people, people, budget, tuning=tuning, size=round(size))
-
     design = Design(
         experiment="one-per-prompt",
         question="What does it cost to know one output instead of two?",
         axis=Axis(where="with {} pairs", label="pairs in the data set", at=sorted(at), scale="log"),
-        data=data,
+        data=lambda size, tuning: usual_data(budget, tuning=tuning, size=round(size)),
         measures=(GAIN, WIN, KL),
         notes=(
             "one of each pair: one output of each pair is left out at random, which halves the examples",

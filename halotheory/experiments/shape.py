@@ -8,12 +8,12 @@ from torch import Tensor
 from halotheory.contract import Loss, loss_of
 from halotheory.experiments.budget import Budget
 from halotheory.experiments.contenders import contenders
-from halotheory.experiments.data import Data, drawn_pairs, drawn_worlds
+from halotheory.experiments.data import usual_data
 from halotheory.experiments.measures import GAIN, KL, WIN
 from halotheory.experiments.result import Result
 from halotheory.experiments.sweep import Axis, Design, check_within, sweep
 from halotheory.experiments.trials import Started
-from halotheory.worlds import ReferencePoint, bradley_terry
+from halotheory.worlds import ReferencePoint
 
 EXAMPLES = (20, 80, 320, 1280)
 _SMOOTH = 1e-6  # nats, from where on the power is taken: at 0 its slope is infinite
@@ -83,16 +83,11 @@ def run(
     check_within("a number of pairs", at, 1, 1e6)
     budget = budget or Budget()
 
-    def data(size: float, tuning: bool) -> Data:
-        world = drawn_worlds(budget, tuning=tuning)
-        people = bradley_terry(world)
-        return drawn_pairs(world, people, people, budget, tuning=tuning, size=round(size))
-
     design = Design(
         experiment="shape",
         question="What is the shape of the value function worth?",
         axis=Axis(where="with {} pairs", label="pairs in the data set", at=sorted(at), scale="log"),
-        data=data,
+        data=lambda size, tuning: usual_data(budget, tuning=tuning, size=round(size)),
         measures=(GAIN, WIN, KL),
     )
     return sweep(design, contenders(losses, settings, reference_point=reference_point), budget, started)
