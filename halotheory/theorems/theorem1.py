@@ -5,6 +5,7 @@ import re
 from sympy import Integer, Rational, UnevaluatedExpr, log
 
 from halotheory.findings import Construction, Finding, Status, Verdict
+from halotheory.theorems import ppo_as_written as written
 from halotheory.theorems import ppo_reference as reference
 from halotheory.theorems import ppo_value as value
 from halotheory.theorems.claims import (
@@ -60,6 +61,9 @@ def verify() -> Statement:
             reference.repaired_reference_point(),
             reference.repair_with_kept_advantages(),
             reference.one_reference_for_all_policies(),
+            written.as_written(),
+            written.as_written_with_two_tokens(),
+            written.as_written_with_any_distribution(),
             *conditions(ppo),
         ],
         boundaries=[value.advantages(), reference.reference_points(), reference.constants()],
@@ -68,6 +72,9 @@ def verify() -> Statement:
 
 
 _NOTES = (
+    "With r = l log(pi/pi_ref), as Definition 3.4 is written, PPO-Clip's half of the theorem is false for every Q that "
+    "is fixed or is the policy. It is true if Q may move with the policy as one likes; but a Q that is chosen to make "
+    "a sentence true says little about the loss.",
     "What is left of the proof for PPO-Clip: with r = q A in place of q Q^pi, and Q = pi_ref, the reference point is "
     "E_pi[A] = 0 while A is the current policy's advantage, implied policies exist for each policy, and for each value "
     "of A there is a value function of its own. A family of value functions indexed by a context is not the "
