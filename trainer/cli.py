@@ -1,6 +1,7 @@
 """The command line: each command parses, calls one function, and prints."""
 
 import inspect
+import json
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from importlib.util import find_spec
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from halotheory.command import run
-from trainer.config import AlignConfig, SampleConfig, make_config
+from trainer.config import AlignConfig, DataConfig, SampleConfig, make_config
 from trainer.errors import HaloTheoryError, TrainerError
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ _SETTINGS = typer.Option(
     "--set", help="Hyperparameter of the loss, for example --set beta=0.05.", metavar="NAME=NUMBER"
 )
 _OVERWRITE = typer.Option("--overwrite", help="Start anew, in place of what --output holds of an older run.")
+_AS_JSON = typer.Option("--json", help="Print the report as JSON.")
 _DEBUG = typer.Option("--debug", help="Show tracebacks.")
 
 
@@ -68,12 +70,12 @@ def _options(config_class: type, leave_out: tuple[str, ...] = ()) -> dict[str, A
             continue
         hint = hints[one.name]
         kinds = [str] if get_origin(hint) is Literal else [kind for kind in get_args(hint) or (hint,) if kind]
-        kind = next(kind for kind in kinds if kind is not type(None))
+        kind = list[str] if get_origin(hint) is tuple else next(kind for kind in kinds if kind is not type(None))
         required = one.default is MISSING
         shown = one.metadata["shown"] or False
         text = one.metadata["help"] + (" [required]" if required else "")
-        flag = "--" + one.name.replace("_", "-")
-        option = typer.Option(flag, help=text, show_default=shown)
+        flags = ["--" + name.replace("_", "-") for name in (one.name, *one.metadata["also"])]
+        option = typer.Option(*flags, help=text, show_default=shown)
         annotations[one.name] = Annotated[kind | None, option]
     return annotations
 
@@ -153,3 +155,36 @@ def sample_command(**words: Any) -> None:
     words.pop("debug")
     given = {name: value for name, value in words.items() if value is not None}
     print(sample(make_config(SampleConfig, given), overwrite=overwrite))
+
+
+@app.command(name="data")
+@_with_options({**_options(DataConfig), "as_json": Annotated[bool, _AS_JSON], **_FLAGS})
+def data_command(**words: Any) -> None:
+    """Convert feedback to pairs or thumbs, with a report of every row.
+
+    Named data sets: hh, hh-harmless, hh-helpful, shp, shp2, oasst1, oasst2, ultrafeedback, ultrafeedback-binarized.
+
+    Examples:
+
+      trainer data --data pairs.jsonl --to unpaired --one-per-prompt --output thumbs.jsonl
+
+      trainer data --data shp --min-score-ratio 2 --max-pairs-per-prompt 5 --output shp.parquet
+
+      trainer data --from scores.jsonl --to unpaired --threshold 6 --held-out 0.1 --output thumbs.jsonl
+
+      trainer data --data hh-harmless --data oasst2 --lang en --to unpaired --weights 0.7,0.3 --output mix.jsonl.gz
+
+    Whatever the order of the options, this is the order of the operations: for each --data: read, leave out empty
+    answers, --style, --max-pairs-per-prompt, --to; then for all rows: --weights and --size, --dedupe,
+    --one-per-prompt, --keep-desirable, --keep-undesirable, --shuffle, --limit, --held-out.
+    """
+    _check_installed()
+    from trainer.converting import convert
+
+    overwrite, as_json = words.pop("overwrite"), words.pop("as_json")
+    words.pop("debug")
+    given = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in words.items() if value is not None
+    }
+    report = convert(make_config(DataConfig, given), overwrite=overwrite)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else words["output"])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trainer.errors import TrainerError
 
@@ -16,11 +16,14 @@ _CHECKS: dict[str, Callable[[float], bool]] = {
     ">= 1": lambda value: value >= 1,
     ">= 8": lambda value: value >= 8,
     "in [0, 1]": lambda value: 0 <= value <= 1,
+    "in (0, 1)": lambda value: 0 < value < 1,
     "in (0, 1]": lambda value: 0 < value <= 1,
 }
 
 
-def option(text: str, default: Any = MISSING, *, check: str | None = None, shown: str | None = None) -> Any:
+def option(
+    text: str, default: Any = MISSING, *, check: str | None = None, shown: str | None = None, also: tuple[str, ...] = ()
+) -> Any:
     """Return a field that is also a command-line option.
 
     Args:
@@ -28,10 +31,11 @@ def option(text: str, default: Any = MISSING, *, check: str | None = None, shown
         default: its value when not given; none means that it must be given.
         check: a key of `_CHECKS`, which a value must satisfy.
         shown: the default as help prints it, where the value itself says too little.
+        also: further names that the option goes by.
     """
     if default is not MISSING and shown is None and default is not None and not isinstance(default, bool):
         shown = str(default)
-    return field(default=default, metadata={"help": text, "check": check, "shown": shown})
+    return field(default=default, metadata={"help": text, "check": check, "shown": shown, "also": also})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +53,11 @@ class AlignConfig:
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     balance: bool = option("Set the class weights so that eq. 7 of the KTO paper holds, with ratio 4:3.", False)
     reference_model: str | None = option("Frozen reference model.", None, shown="the starting model")
+    reference_cache: str | None = option(
+        "Folder where log-probabilities under the reference model are kept for later runs; none: keep none.",
+        None,
+        shown="~/.cache/halotheory/reference",
+    )
     split: str = option("Split of a hub data set.", "train")
     chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
     learning_rate: float | None = option(
@@ -58,6 +67,9 @@ class AlignConfig:
     max_steps: int | None = option("Optimizer steps, instead of --epochs.", None, check=">= 1")
     batch_size: int = option("Examples per optimizer step, over all processes; a pair is one.", 32, check=">= 1")
     micro_batch_size: int = option("Examples at a time per process.", 8, check=">= 1")
+    scatter_prompts: bool = option(
+        "Shuffle examples one by one, instead of keeping those of one prompt together to compute it once.", False
+    )
     max_length: int | None = option(
         "Tokens of prompt and completion together.", None, check=">= 8", shown="2048, or the model's context"
     )
@@ -115,6 +127,71 @@ class SampleConfig:
                 f"--temperature 0 --samples {self.samples}: greedy samples are all alike; "
                 "use --samples 1, or a temperature above 0"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Everything that decides the rows that `trainer data` writes.
+
+    Raises:
+        TrainerError: a value of the wrong type or outside its range.
+    """
+
+    data: tuple[str, ...] = option(
+        "A file, a folder, a named data set (hh, shp, oasst1, ...) or a hub data set OWNER/NAME[:CONFIG]; "
+        "give it again to mix several.",
+        also=("from",),
+    )
+    output: str = option("File to write: .jsonl, .jsonl.gz or .parquet.")
+    format: tuple[str, ...] = option(
+        "Columns of the data: hh, shp, oasst, ultrafeedback, paired, unpaired or scored; one for all, or one for each "
+        "--data.",
+        (),
+        shown="by the columns",
+    )
+    split: str | None = option("Split of a hub data set, or of a folder's files.", None, shown="train")
+    to: Literal["auto", "paired", "unpaired"] = option("Rows to write: paired or unpaired.", "auto", shown="as read")
+    style: Literal["auto", "chat", "text"] = option(
+        "Write conversations as chat (messages) or as text (Human: / Assistant:).",
+        "auto",
+        shown="as read; chat for public data sets",
+    )
+    signal: Literal["auto", "ranks", "thumbs", "quality", "fine-grained", "overall"] = option(
+        "Which feedback to read: ranks, thumbs or quality (oasst), fine-grained or overall (ultrafeedback).",
+        "auto",
+        shown="thumbs for --to unpaired, else ranks; fine-grained",
+    )
+    lang: str | None = option("Only answers in these languages (oasst), with commas: en,de.", None, shown="all")
+    min_score_ratio: float | None = option(
+        "Only pairs whose scores differ by this factor (shp).", None, check=">= 1", shown="any"
+    )
+    max_pairs_per_prompt: int | None = option("At most so many pairs of a prompt, drawn.", None, check=">= 1")
+    pairs: Literal["all", "best-worst"] = option(
+        "Pairs to make of a prompt's scored or labelled answers: all whose scores differ, or the best with the worst.",
+        "all",
+    )
+    threshold: float | None = option("Scores above it are desirable, below it undesirable.", None)
+    weights: str | None = option("Shares of the mixture, one for each --data, with commas: 0.7,0.3.", None)
+    size: int | None = option(
+        "Rows to draw, without replacement.", None, check=">= 1", shown="as many as --weights allow"
+    )
+    dedupe: bool = option("Drop rows that are equal to an earlier one.", False)
+    one_per_prompt: bool = option("Keep one row of each prompt, drawn.", False)
+    keep_desirable: float | None = option("Keep this share of the desirable rows, drawn.", None, check="in [0, 1]")
+    keep_undesirable: float | None = option("Keep this share of the undesirable rows, drawn.", None, check="in [0, 1]")
+    shuffle: bool = option("Write the rows in random order.", False)
+    limit: int | None = option("Write only the first so many rows.", None, check=">= 1")
+    held_out: float | None = option(
+        "Share of the prompts whose rows go to NAME.held-out.SUFFIX instead.", None, check="in (0, 1)"
+    )
+    seed: int = option("Seed of all that is drawn.", 0, check=">= 0")
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values by name, plain enough for JSON."""
+        return {**asdict(self), "data": list(self.data), "format": list(self.format)}
 
 
 def make_config(config_class: type, given: Mapping[str, object], recipe: str | None = None) -> Any:
@@ -217,6 +294,10 @@ def _problems(value: object, hint: Any, check: str | None) -> Iterator[str]:
     if hint == Mapping[str, float]:
         if not isinstance(value, Mapping) or not all(_is_number(number) for number in value.values()):
             yield "expected name: number"
+        return
+    if get_origin(hint) is tuple:
+        for item in value:  # type: ignore[attr-defined]
+            yield from _problems(item, get_args(hint)[0], check)
         return
     choices = get_args(hint) if get_args(hint) and isinstance(get_args(hint)[0], str) else None
     if choices:

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
-from halotheory.contract import Loss
 from trainer.config import did_you_mean
 from trainer.errors import TrainerError
-from trainer.feedback import learns_from_labels
+
+if TYPE_CHECKING:  # it brings PyTorch, which reading rows does without
+    from halotheory.contract import Loss
 
 Format = Literal["paired", "unpaired", "completions", "prompts"]
 
@@ -74,20 +75,21 @@ def format_of(row: Row, wanted: tuple[Format, ...]) -> Format:
     def missing(name: Format) -> list[str]:
         return [column for column in COLUMNS[name] if column not in present]
 
-    nearest = min(wanted, key=lambda name: len(missing(name)))
-    column = missing(nearest)[0]
+    column = missing(min(wanted, key=lambda name: len(missing(name))))[0]
     formats = " or ".join("{" + ", ".join(COLUMNS[name]) + "}" for name in wanted)
-    raise TrainerError(f"{row.place}: no column '{column}'{_nearest(column, present)}; rows are {formats}")
+    raise TrainerError(f"{row.place}: no column '{column}'{nearest(column, present)}; rows are {formats}")
 
 
-def formats_for(loss: Loss) -> tuple[Format, ...]:
+def formats_for(loss: "Loss") -> tuple[Format, ...]:
     """Return the formats that a loss can learn from, the best first."""
+    from trainer.feedback import learns_from_labels
+
     if loss.kind == "paired":
         return ("paired",)
     return ("unpaired", "paired") if learns_from_labels(loss) else ("unpaired", "completions", "paired")
 
 
-def check_format(row: Row, loss: Loss) -> Format:
+def check_format(row: Row, loss: "Loss") -> Format:
     """Return the format of the data, as the first row has it.
 
     Raises:
@@ -119,9 +121,9 @@ def check_row(row: Row, form: Format) -> None:
     """
     for column in COLUMNS[form]:
         if column not in row.values:
-            raise TrainerError(f"{row.place}: no column '{column}'{_nearest(column, tuple(row.values))}")
+            raise TrainerError(f"{row.place}: no column '{column}'{nearest(column, tuple(row.values))}")
         value = row.values[column]
-        problem = _label_problem(value) if column == "label" else _text_problem(value)
+        problem = _label_problem(value) if column == "label" else text_problem(value)
         if problem:
             raise TrainerError(f"{row.place}: {column} {problem}")
         if column not in {"prompt", "label"} and isinstance(value, list) and isinstance(row.values["prompt"], str):
@@ -139,21 +141,22 @@ def is_empty(value: Any) -> bool:
 
 
 def _label_problem(value: Any) -> str | None:
-    return None if isinstance(value, bool) else f"is {_shown(value)}; write true or false"
+    return None if isinstance(value, bool) else f"is {shown(value)}; write true or false"
 
 
-def _text_problem(value: Any) -> str | None:
+def text_problem(value: Any) -> str | None:
+    """Return what keeps a value from being text or a conversation, or None."""
     if isinstance(value, str):
         return _broken_text(value)
     if not isinstance(value, list):
-        return f"is {_shown(value)}; expected text, or a list of {{role, content}}"
+        return f"is {shown(value)}; expected text, or a list of {{role, content}}"
     if not value:
         return "is an empty list; expected at least one message {role, content}"
     for message in value:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            return f"holds {_shown(message)}; expected messages {{role, content}}"
+            return f"holds {shown(message)}; expected messages {{role, content}}"
         if not isinstance(message.get("content"), str):
-            return f"holds a message whose content is {_shown(message.get('content'))}; expected text"
+            return f"holds a message whose content is {shown(message.get('content'))}; expected text"
         if problem := _broken_text(message["content"]):
             return problem
     return None
@@ -168,7 +171,8 @@ def _broken_text(text: str) -> str | None:
     return None
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value as an error shows it: short, with its type."""
     if value is None:
         return "null"
     if isinstance(value, float) and math.isnan(value):
@@ -177,7 +181,8 @@ def _shown(value: Any) -> str:
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"
 
 
-def _nearest(column: str, present: tuple[str, ...]) -> str:
+def nearest(column: str, present: tuple[str, ...]) -> str:
+    """Return a suggestion for a missing column, to append to an error."""
     return did_you_mean(column, present).replace("known are", "there are").replace("did you mean", "is it")
 
 
@@ -193,10 +198,11 @@ def _json_lines(path: Path) -> Iterator[Row]:
         with _open(path) as file:
             for line, raw in enumerate(file, start=1):
                 if raw.strip():
-                    yield Row(place=f"{path}:{line}", values=_object(json.loads(raw.rstrip()), f"{path}:{line}"))
+                    place, values = f"{path}:{line}", json.loads(raw.rstrip(), object_pairs_hook=_unrepeated)
+                    yield Row(place=place, values=_object(values, place))
     except json.JSONDecodeError as error:
         raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} (column {error.colno})") from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise TrainerError(f"{path}:{line}: malformed JSON: {error}") from error
     except (OSError, EOFError) as error:
         raise TrainerError(f"{path}:{line + 1}: cannot be read: {error}") from error
@@ -213,9 +219,11 @@ def _json_file(path: Path) -> Iterator[Row]:
         yield from _json_lines(path)
         return
     try:
-        items = json.loads(text)
+        items = json.loads(text, object_pairs_hook=_unrepeated)
     except json.JSONDecodeError as error:
         raise TrainerError(f"{path}:{error.lineno}: malformed JSON: {error.msg} (column {error.colno})") from error
+    except (ValueError, RecursionError) as error:
+        raise TrainerError(f"{path}: malformed JSON: {error}") from error
     for number, item in enumerate(items, start=1):
         yield Row(place=f"{path}: row {number}", values=_object(item, f"{path}: row {number}"))
 
@@ -227,7 +235,9 @@ def _parquet(path: Path) -> Iterator[Row]:
     number = 0
     try:
         with _open(path) as file:
-            for batch in pq.ParquetFile(pa.BufferReader(file.read())).iter_batches(1024):
+            zipped = isinstance(file, gzip.GzipFile)
+            source = pa.BufferReader(file.read()) if zipped else file  # Parquet is read from its end
+            for batch in pq.ParquetFile(source).iter_batches(1024):
                 for values in batch.to_pylist():
                     number += 1
                     yield Row(place=f"{path}: row {number}", values=values)
@@ -248,7 +258,17 @@ def _hub(source: str, split: str) -> Iterator[Row]:
         yield Row(place=f"{source}: row {number}", values=dict(values))
 
 
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; of two values under one key, a file may not choose silently."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {repeated!a} is given twice in one object; keep one")
+    return values
+
+
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TrainerError(f"{place}: the row is {_shown(value)}; expected an object {{...}}")
+        raise TrainerError(f"{place}: the row is {shown(value)}; expected an object {{...}}")
     return value
