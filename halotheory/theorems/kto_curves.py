@@ -88,9 +88,7 @@ class Curve:
         """Return whether it was shown to hold for every delta > 0; False proves nothing."""
         if sign(self.enough(beta, k)) == 1:
             return True
-        end = Rational(int(1 / (1 - beta)) + 2)
-        while sign(self.tail(beta, k), {delta: end}) != 1:
-            end *= _TIMES
+        end = beyond_the_peak(self.tail(beta, k), beta)
         start = self.start(beta)
         deadline = Deadline(_PATIENCE)
         return (
@@ -131,6 +129,14 @@ def loss_value(beta: Expr, k: Expr) -> Expr:
     return 1 / (1 + exp(y)) - 1 / (1 + exp(-x))
 
 
+def beyond_the_peak(tail: Expr, beta: Rational) -> Rational:
+    """Return a delta >= 1 + 1/(1 - beta) at which a tail, which rises from there on, is positive."""
+    end = Rational(int(1 / (1 - beta)) + 2)
+    while sign(tail, {delta: end}) != 1:
+        end *= _TIMES
+    return end
+
+
 def _value_margin(beta: Expr, k: Expr) -> Expr:
     """Return what has the sign of 4 - (exp(x) - 1)(exp(y) - 1), with exp(x) - 1 = 2T/(1 - T), T = tanh(x/2)."""
     x, y = arguments(beta, k)
@@ -138,7 +144,7 @@ def _value_margin(beta: Expr, k: Expr) -> Expr:
 
 
 def _value_excess(beta: Array, deltas: Array, log_k: float) -> Array:
-    log_x, x, y = _numbers(beta, deltas, log_k)
+    log_x, x, y = values(beta, deltas, log_k)
     first = log_x + np.log(np.where(x > 1e-8, np.expm1(np.minimum(x, 700)) / np.maximum(x, 1e-300), 1))
     return first + y + np.log1p(-np.exp(-np.maximum(y, 1e-300))) - np.log(4)
 
@@ -151,14 +157,14 @@ def _fall_margin(beta: Expr, k: Expr) -> Expr:
 
 
 def _fall_excess(beta: Array, deltas: Array, log_k: float) -> Array:
-    _, x, y = _numbers(beta, deltas, log_k)
+    _, x, y = values(beta, deltas, log_k)
     pull = deltas - 1 - np.exp(log_k - deltas)
     left = np.logaddexp(np.log1p(deltas), deltas - log_k) + x + 2 * np.log1p(np.exp(-x))
     return np.where(pull > 0, np.log(np.maximum(pull, 1e-300)) + y + 2 * np.log1p(np.exp(-y)) - left, -1)
 
 
-def _numbers(beta: Array, deltas: Array, log_k: float) -> tuple[Array, Array, Array]:
-    """Return log x, x and y, exact to rounding even where x is tiny."""
+def values(beta: Array, deltas: Array, log_k: float) -> tuple[Array, Array, Array]:
+    """Return log x, x and y at places delta, to rounding even where x is tiny."""
     log_x = np.log(np.maximum(beta * deltas, 1e-300)) - np.logaddexp(0, deltas - log_k)
     x = np.exp(log_x)
     return log_x, x, np.maximum(beta * deltas - x, 1e-300)
@@ -211,7 +217,7 @@ def _lowest(beta: float, log_k: float) -> float:
     """Return the delta at which the loss value is least, nearly."""
     grid = np.geomspace(1e-3, 60 + 2 * abs(log_k), 4001)
     for _ in range(8):
-        _, x, y = _numbers(np.full_like(grid, beta), grid, log_k)
+        _, x, y = values(np.full_like(grid, beta), grid, log_k)
         i = int(np.argmin(1 / (1 + np.exp(y)) - 1 / (1 + np.exp(-x))))
         grid = np.linspace(grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)], 401)
     return float(grid[len(grid) // 2])
@@ -257,7 +263,7 @@ def enclosed(number: Expr) -> Enclosed:
 
 def around(number: float, half: float) -> Enclosed:
     """Return decimal fractions on both sides of a number, about that far from it."""
-    digits = int(np.ceil(-np.log10(half))) + 1
+    digits = max(0, int(np.ceil(-np.log10(half))) + 1)
     unit, middle = Rational(1, 10**digits), Rational(number)
     steps = int(half * 10**digits)
     nearest = round(middle / unit)

@@ -7,6 +7,7 @@ from halotheory.deadline import Deadline
 from halotheory.findings import Status
 from halotheory.proving.branch import course
 from halotheory.proving.enclose import sign
+from halotheory.theorems import kto_weights_kl as kl
 from halotheory.theorems.claims import (
     Boundary,
     Claim,
@@ -52,17 +53,24 @@ def verify() -> Statement:
             enough_with_a_constant(),
             needed_with_a_constant(),
             near_the_indicator(),
+            near_the_indicator_at_one(),
             enough_for_the_dynamics(),
             needed_for_the_dynamics(),
             advice_of_equation_7(),
             advice_for_clear_majorities(),
+            kl.below_the_interval(),
+            kl.above_the_interval(),
+            kl.between(),
+            kl.large_beta(),
         ],
-        boundaries=[neutral_interval(), rest_points()],
+        boundaries=[neutral_interval(), rest_points(), kl.interval_with_kl()],
         notes=(
             "Loss neutrality is not needed: any lambda_D/lambda_U from (1 - p)/p to p/(1 - p) does. The closer the "
             "vote, the narrower the interval.",
             "Each preference gives one desirable and one undesirable example, so that Eq. 7's ratio is "
             "lambda_D/lambda_U here: its upper end 3/2 is within the interval for p >= 3/5 only.",
+            "Where KL is part of the loss value, the interval has no lower end, and its upper end is below p/(1 - p): "
+            "the more so, the larger beta and the smaller pi_ref(y_a); loss neutrality itself may be too much.",
         ),
     )
 
@@ -139,6 +147,33 @@ def near_the_indicator() -> Claim:
         ],
         assumptions=TWO_OUTPUTS,
     )
+
+
+def near_the_indicator_at_one() -> Claim:
+    """Return the same at beta = 1, where an inequality decides, and for the whole loss."""
+    lost, gained = e * ka / ((1 + ka) * (1 - e + ka)), e / (e + kb)
+    common = e / ((1 + ka) * (1 - e + ka) * (e + kb))
+    above = A * ka * kb - N * (1 + ka) ** 2 + e * (A * ka + N * (1 + ka))
+    below = B * (1 + ka) ** 2 - M * ka * kb - e * (B * (1 + ka) + M * ka)
+    return claim(
+        "near_the_indicator_at_one",
+        "With z0 a constant and beta = 1, k_a = q exp(z0), k_b = (1 - q) exp(z0). Above p/(1 - p), with A > 0 and "
+        "B = -N: the indicator is a local minimum exactly if A k_a k_b >= N (1 + k_a)^2, and then it is the only "
+        "minimiser. Below (1 - p)/p, with A = -M and B > 0: exactly if B (1 + k_a)^2 > M k_a k_b.",
+        [
+            given("e = 1 - t, 0 < e <= 1: sigmoid(u_a) = t/(t + k_a), sigmoid(u_b) = e/(e + k_b)."),
+            equal("What sigmoid(u_a) loses from t = 1 to 1 - e:", 1 / (1 + ka) - (1 - e) / (1 - e + ka), lost),
+            equal("Above, the loss gains A times that less N sigmoid(u_b):", A * lost - N * gained, common * above),
+            more_than("the first factor is positive;", common, ZERO, [e <= 1]),
+            more_than("the second, linear in e, is for all e if at e = 0 it is not negative,", above, ZERO,
+                      [A * ka * kb >= N * (1 + ka) ** 2]),
+            given("and is negative for small e if it is at e = 0."),
+            equal("Below, it gains B sigmoid(u_b) less M times that:", B * gained - M * lost, common * below),
+            more_than("the second factor falls with e: its sign for small e is that at e = 0, and negative where that "
+                      "is 0.", B * (1 + ka) + M * ka, ZERO),
+        ],
+        assumptions=(*TWO_OUTPUTS[:3], "beta = 1"),
+    )  # fmt: skip
 
 
 def enough_for_the_dynamics() -> Claim:

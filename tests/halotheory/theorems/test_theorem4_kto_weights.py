@@ -14,7 +14,7 @@ from halotheory.theorems.kto_loss import weights
 
 STATEMENT = theorem.verify()
 CLAIMS = {claim.name: claim for claim in STATEMENT.claims}
-INTERVAL, RESTS = STATEMENT.boundaries
+INTERVAL, RESTS, _ = STATEMENT.boundaries
 PROVED, REFUTED = Status.PROVED, Status.REFUTED
 
 _fractions = st.floats(0.51, 0.95)
@@ -28,10 +28,15 @@ _places = st.floats(0.02, 0.98)
         ("enough_with_a_constant", PROVED),
         ("needed_with_a_constant", PROVED),
         ("near_the_indicator", PROVED),
+        ("near_the_indicator_at_one", PROVED),
         ("enough_for_the_dynamics", PROVED),
         ("needed_for_the_dynamics", PROVED),
         ("advice_of_equation_7", REFUTED),
         ("advice_for_clear_majorities", PROVED),
+        ("optimum_with_kl_and_small_weight", PROVED),
+        ("optimum_with_kl_and_large_weight", PROVED),
+        ("interval_with_kl", PROVED),
+        ("interval_with_kl_and_large_beta", PROVED),
     ],
 )
 def test_what_is_decided(name: str, status: Status) -> None:
@@ -39,7 +44,7 @@ def test_what_is_decided(name: str, status: Status) -> None:
 
 
 def test_every_claim_is_listed_here() -> None:
-    assert len(CLAIMS) == len(STATEMENT.claims) == 7
+    assert len(CLAIMS) == len(STATEMENT.claims) == 12
 
 
 def loss(t: np.ndarray | float, q: float, beta: float, z0: float, first: float, second: float) -> np.ndarray:
@@ -83,6 +88,19 @@ def test_what_the_loss_does_near_the_indicator(p: float, factor: float, beta: fl
     lower = above == (beta < 1)
     assume(abs(gains).min() > 1e-14)
     assert np.all((gains < 0) == lower)
+
+
+@given(_fractions, st.floats(1.05, 4), _places, st.floats(-3, 3), st.booleans())
+def test_at_beta_1_an_inequality_decides(p: float, factor: float, q: float, z0: float, above: bool) -> None:
+    first, second = weights(p, factor * p / (1 - p) if above else (1 - p) / p / factor)
+    ka, kb = q * np.exp(z0), (1 - q) * np.exp(z0)
+    margin = first * ka * kb + second * (1 + ka) ** 2
+    assume(abs(margin) > 1e-3)
+    e = np.geomspace(1e-7, 1e-6, 5)
+    gains = loss(1 - e, q, 1.0, z0, first, second) - loss(1, q, 1.0, z0, first, second)
+    assert np.all((gains > 0) == (margin > 0))
+    if above and margin > 0:
+        assert loss(np.linspace(0, 0.999, 500), q, 1.0, z0, first, second).min() > loss(1, q, 1.0, z0, first, second)
 
 
 def force(s: float, q: float, beta: float, first: float, second: float) -> float:
