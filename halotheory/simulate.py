@@ -33,27 +33,38 @@ EXPERIMENTS: Mapping[str, str] = {
     "drift": "gain by KL from the reference, over training",
     "intransitive": "preferences that go round",
 }
-"""What each experiment varies; its function is in `halotheory.experiments`."""
+"""What each experiment varies; `halotheory.experiments.EXPERIMENTS` has them by the same names."""
 _FILES = ("result.json", "table.csv", "figure.svg", "page.html")
 
 
+_Experiment = Annotated[
+    str | None, typer.Argument(metavar="EXPERIMENT", help="Its name; without one, all of them are listed.")
+]
+_Losses = Annotated[
+    list[str] | None,
+    typer.Option("--loss", "-l", metavar="LOSS", help="A built-in, a file, or a function in it; may be repeated."),
+]
+_Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Set a hyperparameter of every loss that has it."),
+]
+_At = Annotated[str | None, typer.Option(metavar="A,B,...", help="The values to try of what is varied.")]
+_ReferencePoint = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="What losses get as kl: kl, shared_kl, mismatched, moving_kl, a number."),
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FOLDER", help=f"Write {', '.join(_FILES)}, too.")
+]
+_Figure = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figure, too: .svg, .png or .pdf.")]
+
+
 def simulate(
-    experiment: Annotated[
-        str | None, typer.Argument(metavar="EXPERIMENT", help="Its name; without one, all of them are listed.")
-    ] = None,
-    losses: Annotated[
-        list[str] | None,
-        typer.Option("--loss", "-l", metavar="LOSS", help="A built-in, a file, or a function in it; may be repeated."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Set a hyperparameter of every loss that has it."),
-    ] = None,
-    at: Annotated[str | None, typer.Option(metavar="A,B,...", help="The values to try of what is varied.")] = None,
-    reference_point: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="What losses get as kl: kl, shared_kl, mismatched, moving_kl, a number."),
-    ] = None,
+    experiment: _Experiment = None,
+    losses: _Losses = None,
+    settings: _Settings = None,
+    at: _At = None,
+    reference_point: _ReferencePoint = None,
     seeds: Annotated[int | None, typer.Option(help="Worlds, in ten groups over which intervals are.")] = None,
     tuning_seeds: Annotated[int | None, typer.Option(help="Other worlds, for learning rates and beta.")] = None,
     prompts: Annotated[int | None, typer.Option(help="Prompts of a world.")] = None,
@@ -64,12 +75,8 @@ def simulate(
     seed: Annotated[int | None, typer.Option(help="Of all that is drawn.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help=f"Write {', '.join(_FILES)}, too.")
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the figure, too: .svg, .png or .pdf.")
-    ] = None,
+    output: _Output = None,
+    figure: _Figure = None,
 ) -> int:
     """Watch losses in small worlds of prompts, outputs and people, where the best policy is known.
 
@@ -94,10 +101,7 @@ def simulate(
     if experiment is None:
         print("\n".join(f"{name:16} {text}" for name, text in EXPERIMENTS.items()))
         return DONE
-    if experiment not in EXPERIMENTS:
-        near = get_close_matches(experiment, EXPERIMENTS, n=1)
-        meant = f"; did you mean '{near[0]}'?" if near else ""
-        raise HaloTheoryError(f"unknown experiment '{experiment}'{meant}; there are: {', '.join(EXPERIMENTS)}")
+    _check_experiment(experiment)
     _check_targets(output, figure)
     budget = {
         "seeds": seeds,
@@ -112,28 +116,38 @@ def simulate(
     }
     options = {
         "losses": losses,
+        "settings": parse_settings(settings or []),
         "at": None if at is None else _numbers(at),
         "reference_point": None if reference_point is None else _number_or_name(reference_point),
     }
-    result = _result(experiment, _given(budget), {**_given(options), "settings": parse_settings(settings or [])})
+    result = _result(experiment, _given(budget), options)
     for path in _written(result, output, figure):
         print(f"written: {path}", file=sys.stderr)
+    _show(result, as_json=as_json)
+    return DONE
+
+
+def _check_experiment(name: str) -> None:
+    if name not in EXPERIMENTS:
+        near = get_close_matches(name, EXPERIMENTS, n=1)
+        meant = f"; did you mean '{near[0]}'?" if near else ""
+        raise HaloTheoryError(f"unknown experiment '{name}'{meant}; there are: {', '.join(EXPERIMENTS)}")
+
+
+def _show(result: "Result", *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(result.as_dict(), indent=2, allow_nan=False))
-        return DONE
+        return
     from halotheory.reporting.report import show
     from halotheory.reporting.simulation import render
 
     show(render(result))
-    return DONE
 
 
 def _result(name: str, budget: Mapping[str, Any], options: Mapping[str, Any]) -> "Result":
     from halotheory.experiments import EXPERIMENTS as FUNCTIONS
 
     experiment = FUNCTIONS[name]
-    if "at" in options and not experiment.has_axis:
-        raise HaloTheoryError(f"--at: '{name}' varies nothing that has values; leave it out")
     with _progress() as started:
         return experiment.run(**options, budget=replace(experiment.budget, **budget), started=started)
 

@@ -1,7 +1,6 @@
-"""Experiments in tabular worlds, each a function `run(...) -> Result` in a file of its own."""
+"""Experiments in tabular worlds: what each varies, and one way to run them all."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 from halotheory.experiments import (
     drift,
@@ -16,36 +15,23 @@ from halotheory.experiments import (
     utility,
 )
 from halotheory.experiments.budget import Budget
+from halotheory.experiments.experiment import Experiment
 from halotheory.experiments.result import Result
 
 __all__ = ["EXPERIMENTS", "Budget", "Experiment", "Result"]
 
+_MODULES = (
+    phase,
+    noise,
+    imbalance,
+    one_per_prompt,
+    reference_point,
+    shape,
+    utility,
+    minority,
+    drift,
+    intransitive,
+)
 
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """An experiment as the command line knows it.
-
-    Attributes:
-        run: runs it.
-        budget: that it has by default.
-        has_axis: whether `run` takes `at`.
-    """
-
-    run: Callable[..., Result]
-    budget: Budget = field(default_factory=Budget)
-    has_axis: bool = True
-
-
-EXPERIMENTS: Mapping[str, Experiment] = {
-    "phase": Experiment(run=phase.run, budget=phase.DEFAULT),
-    "noise": Experiment(run=noise.run),
-    "imbalance": Experiment(run=imbalance.run, budget=imbalance.DEFAULT),
-    "one-per-prompt": Experiment(run=one_per_prompt.run),
-    "reference-point": Experiment(run=reference_point.run),
-    "shape": Experiment(run=shape.run),
-    "utility": Experiment(run=utility.run, has_axis=False),
-    "minority": Experiment(run=minority.run),
-    "drift": Experiment(run=drift.run, budget=drift.DEFAULT),
-    "intransitive": Experiment(run=intransitive.run),
-}
+EXPERIMENTS: Mapping[str, Experiment] = {each.EXPERIMENT.name: each.EXPERIMENT for each in _MODULES}
 """By name, in the order of `halotheory.simulate.EXPERIMENTS`."""

@@ -7,6 +7,7 @@ import torch
 from halotheory.errors import HaloTheoryError
 
 _REPLICATIONS = 10
+_MOST_SEED = 2**62
 _AT_LEAST = {"seeds": 2, "tuning_seeds": 2, "prompts": 1, "outputs": 2, "examples": 1, "steps": 1, "seed": 0}
 
 
@@ -45,6 +46,8 @@ class Budget:
         for name, least in {**_AT_LEAST, "batch_size": 0}.items():
             if getattr(self, name) < least:
                 raise HaloTheoryError(f"{name.replace('_', '-')}={getattr(self, name)}; give {least} or more")
+        if self.seed > _MOST_SEED:
+            raise HaloTheoryError(f"seed={self.seed}; give 0 to {_MOST_SEED}")
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:

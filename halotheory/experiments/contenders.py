@@ -9,6 +9,7 @@ from halotheory.contract import Loss, load_loss
 from halotheory.errors import HaloTheoryError
 from halotheory.experiments.data import Data
 from halotheory.worlds import Feedback, ReferencePoint
+from halotheory.worlds.reference_point import check_reference_point
 
 Adapted = Callable[[Feedback], Mapping[str, Tensor]]
 """Hyperparameters, one for each world, from the data that is trained on."""
@@ -67,8 +68,10 @@ def contenders(
         reference_point: what they are told as `kl`.
 
     Raises:
-        HaloTheoryError: no loss, one twice, one that cannot be loaded, or a setting that none of them has.
+        HaloTheoryError: no loss, one twice, one that cannot be loaded, a setting that none of them has, or an unknown
+            reference point.
     """
+    check_reference_point(reference_point)
     wanted = dict(settings or {})
     loaded = [load_loss(each) if isinstance(each, str) else each for each in losses]
     if not loaded:

@@ -16,6 +16,7 @@ from halotheory.worlds import (
     pairs,
     random_worlds,
     thumbs_of_pairs,
+    with_label_noise,
 )
 
 _TUNING = 1_000_003  # between the seeds of the worlds that count and those that tune
@@ -91,6 +92,13 @@ def usual_data(budget: Budget, *, tuning: bool, size: int = 0) -> Data:
     world = drawn_worlds(budget, tuning=tuning)
     people = bradley_terry(world)
     return drawn_pairs(world, people, people, budget, tuning=tuning, size=size)
+
+
+def noisy_data(budget: Budget, flipped: float, *, tuning: bool) -> Data:
+    """Return the same as `usual_data`, a share of the labels turned round; what people want stays."""
+    world = drawn_worlds(budget, tuning=tuning)
+    people = bradley_terry(world)
+    return drawn_pairs(world, people, with_label_noise(people, flipped), budget, tuning=tuning)
 
 
 def joined_worlds(worlds: Sequence[World]) -> World:

@@ -1,6 +1,6 @@
 """Theorem 4's phase diagram: where the majority's output ends up the likelier one."""
 
-import time
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
 from halotheory.experiments.budget import Budget
-from halotheory.experiments.contenders import Contender, contenders, distinct
+from halotheory.experiments.contenders import Contender, distinct
+from halotheory.experiments.experiment import Asked, Experiment
 from halotheory.experiments.measures import Measure
+from halotheory.experiments.memory import check_memory
 from halotheory.experiments.result import Key, Map, Result, compared, measured
-from halotheory.experiments.trials import Started
+from halotheory.experiments.sweep import Axis, nothing_to_compare
 from halotheory.experiments.wording import sentences
 from halotheory.worlds import ReferencePoint
 from halotheory.worlds.phase import PhaseDiagram, phase_of_dynamics, phase_of_minimum
@@ -22,8 +23,6 @@ from halotheory.worlds.phase import PhaseDiagram, phase_of_dynamics, phase_of_mi
 Diagram = Callable[..., PhaseDiagram]
 Reading = tuple[ReferencePoint, Diagram]
 
-SHARES = (0.55, 0.65, 0.8, 0.95)
-DEFAULT = Budget(examples=50)
 READINGS: Mapping[str, Reading] = {
     "z0 = KL": ("kl", phase_of_dynamics),
     "z0 = 0": (0.0, phase_of_dynamics),
@@ -39,66 +38,38 @@ _COARSE = 3  # every third of both, for the finite data sets
 Array = NDArray[np.float64]
 
 
-def run(
-    losses: Sequence[Loss | str] = ("kto", "dpo"),
-    *,
-    at: Sequence[float] = SHARES,
-    budget: Budget | None = None,
-    settings: Mapping[str, float] | None = None,
-    reference_point: ReferencePoint | None = None,
-    started: Started = print,
-) -> Result:
+def _result(asked: Asked) -> Result:
     """Return which of two outputs training ends with, where a share p of the people prefers the first.
 
     The maps are exact: gradient flow from pi_ref on infinitely much feedback. The areas are those of finite data sets,
     `budget.examples` pairs in each of `budget.seeds` worlds, of whom a binomial number prefers the first output.
-
-    Args:
-        losses: of the contract, with a hyperparameter beta; those that take `kl` take part once for each reading.
-        at: p, the majority's share, in (1/2, 1).
-        budget: for the numbers of worlds and of pairs.
-        settings: other hyperparameters.
-        reference_point: a single reading of z0.
-        started: is told what comes next.
-
-    Raises:
-        HaloTheoryError: a loss without beta, a share or a setting that cannot be used.
     """
-    began = time.perf_counter()
-    budget = budget or DEFAULT
-    shares = sorted(set(at))
-    outside = next((p for p in shares if not 0.5 < p < 1), None)
-    if outside is not None or not shares:
-        raise HaloTheoryError(f"--at {outside}: the majority's share; give numbers between 0.5 and 1")
-    if "beta" in (settings or {}):
-        raise HaloTheoryError("--set beta: is an axis of this experiment; leave it out")
-    readings = READINGS
-    if reference_point is not None:
-        only: Reading = (reference_point, phase_of_dynamics)
-        readings = {f"z0 = {reference_point}": only}
-    entered = [one for each in contenders(losses, settings) for one in _by_reading(each, readings)]
-    distinct([each.contender for each in entered])
+    axis = Axis(where="at p = {}", label="p, the majority's share", at=asked.at)
+    entered = _entered(asked)
+    check_memory(asked.budget, conditions=1)
     maps, areas = list[Map](), dict[Key, Array]()
     for each in entered:
-        started(f"{each.name}: diagram")
-        maps += _maps(each, shares)
-        started(f"{each.name}: finite data")
-        areas |= _areas(each, shares, budget)
+        asked.started(f"{each.name}: diagram")
+        maps += _maps(each, axis.at)
+        asked.started(f"{each.name}: finite data")
+        areas |= _areas(each, axis.at, asked.budget)
     first, *others = (each.name for each in entered)
-    whom = [(_key(p, first, measure), _key(p, other, measure)) for measure in AREAS for other in others for p in shares]
+    whom = [
+        (_key(p, first, measure), _key(p, other, measure)) for measure in AREAS for other in others for p in axis.at
+    ]
     comparisons = compared(areas, whom)
-    named = {f"{p:g}": f"{p:g}" for p in shares}
-    findings = sentences(comparisons, AREAS, named, where="at p = {}")
+    findings = sentences(comparisons, AREAS, {f"{p:g}": f"{p:g}" for p in axis.at}, where=axis.where)
     return Result(
         experiment="phase",
         question="Theorem 4: with which output does training end, the majority's or the reference's favourite?",
-        findings=[*_everywhere(maps), *findings],
+        claim=_claim(entered, maps),
+        findings=[_claim(entered, maps), *(findings or [nothing_to_compare(first)])],
         held_equal=[
             "two outputs, gradient flow from the reference to where it rests, every beta and reference alike",
-            f"areas: {budget.seeds} data sets of {budget.examples} pairs, the same for all",
+            f"areas: {asked.budget.seeds} data sets of {asked.budget.examples} pairs, the same for all",
         ],
-        budget=asdict(budget),
-        axis="p, the majority's share",
+        budget=asdict(asked.budget),
+        axis=axis.label,
         measurements=measured(areas),
         comparisons=comparisons,
         choices=[],
@@ -110,7 +81,6 @@ def run(
             "where a data set is split evenly, KTO has no favourite",
             "dotted: DPO's boundary in closed form, 1 / (1 + (p / (1 - p))^(1/beta))",
         ],
-        seconds=time.perf_counter() - began,
     )
 
 
@@ -146,6 +116,26 @@ class _Entered:
 def dpo_boundary(share: float, betas: Array) -> Array:
     """Return pi_ref of the majority's output at which DPO's optimum is 1/2: 1 / (1 + (p / (1 - p))^(1/beta))."""
     return 1 / (1 + np.exp(np.log(share / (1 - share)) / betas))
+
+
+def _entered(asked: Asked) -> list[_Entered]:
+    """Return each loss under each reading of z0 that is asked for.
+
+    Raises:
+        HaloTheoryError: a share or a setting that cannot be used, or a loss without beta.
+    """
+    outside = next((p for p in asked.at if not 0.5 < p < 1), None)
+    if outside is not None:
+        raise HaloTheoryError(f"--at {outside}: the majority's share; give numbers between 0.5 and 1")
+    if "beta" in asked.settings:
+        raise HaloTheoryError("--set beta: is an axis of this experiment; leave it out")
+    readings = READINGS
+    if asked.reference_point is not None:
+        only: Reading = (asked.reference_point, phase_of_dynamics)
+        readings = {f"z0 = {asked.reference_point}": only}
+    entered = [one for each in asked.contenders() for one in _by_reading(each, readings)]
+    distinct([each.contender for each in entered])
+    return entered
 
 
 def _by_reading(contender: Contender, readings: Mapping[str, Reading]) -> list[_Entered]:
@@ -204,14 +194,40 @@ def _areas(entered: _Entered, shares: Sequence[float], budget: Budget) -> dict[K
     return areas
 
 
-def _everywhere(maps: Sequence[Map]) -> list[str]:
-    """Return who prefers the majority's output everywhere on the maps."""
-    least: dict[str, float] = {}
-    for each in maps:
-        least[each.row] = min(float(each.values.min()), least.get(each.row, 1.0))
-    always = [name for name, value in least.items() if value > 0.5]
-    return [f"everywhere on the maps the majority's output is the likelier one: {'; '.join(always)}"] if always else []
+def _claim(entered: Sequence[_Entered], maps: Sequence[Map]) -> str:
+    """Return on how much of the maps each loss ends with the majority's output as the likelier one."""
+    won = {(each.row, each.title): float((each.values > 0.5).mean()) for each in maps}
+    readings: dict[str, list[str]] = {}
+    for each in entered:
+        readings.setdefault(each.contender.loss.name, []).append(each.name)
+    said: list[str] = []
+    for loss, rows in readings.items():
+        found = sorted((share, title) for (row, title), share in won.items() if row in rows)
+        (least, at_least), (most, at_most) = found[0], found[-1]
+        words = [loss, _percent(least)]
+        if least < most:
+            words += [f"({at_least}) to {_percent(most)} ({at_most})"]
+        if len(rows) > 1:
+            words += [f"over {len(rows)} readings" if least < most else f"in each of {len(rows)} readings"]
+        said.append(" ".join(words))
+    return f"share of the map where the majority's output ends up the likelier one: {'; '.join(said)}"
+
+
+def _percent(share: float) -> str:
+    """Return a share in whole percent, rounded down: 100 % is all of it."""
+    return f"{math.floor(100 * share)} %"
 
 
 def _key(share: float, name: str, measure: Measure) -> Key:
     return Key(condition=f"{share:g}", contender=name, measure=measure.name)
+
+
+EXPERIMENT = Experiment(
+    name="phase",
+    varies="p, the majority's share, in (0.5, 1)",
+    losses=("kto", "dpo"),
+    at=(0.55, 0.65, 0.8, 0.95),
+    result=_result,
+    budget=Budget(examples=50),
+)
+run = EXPERIMENT.run

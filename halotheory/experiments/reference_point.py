@@ -3,18 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from halotheory.contract import Loss
 from halotheory.errors import HaloTheoryError
-from halotheory.experiments.budget import Budget
-from halotheory.experiments.contenders import Contender, contenders
-from halotheory.experiments.data import Data, drawn_pairs, drawn_worlds
+from halotheory.experiments.contenders import Contender
+from halotheory.experiments.data import noisy_data
+from halotheory.experiments.experiment import Asked, Experiment
 from halotheory.experiments.measures import GAIN, KL, WIN
 from halotheory.experiments.result import Result
 from halotheory.experiments.sweep import Axis, Design, check_within, sweep
-from halotheory.experiments.trials import Started
-from halotheory.worlds import ReferencePoint, bradley_terry, with_label_noise
+from halotheory.worlds import ReferencePoint
 
-LEVELS = (0.0, 0.2, 0.4)
 POINTS: Mapping[str, ReferencePoint] = {
     "z0 = KL": "kl",
     "z0 = 0": 0.0,
@@ -25,48 +22,22 @@ POINTS: Mapping[str, ReferencePoint] = {
 """What is told as `kl`, by name."""
 
 
-def run(
-    losses: Sequence[Loss | str] = ("kto",),
-    *,
-    at: Sequence[float] = LEVELS,
-    budget: Budget | None = None,
-    settings: Mapping[str, float] | None = None,
-    reference_point: ReferencePoint = "kl",
-    started: Started = print,
-) -> Result:
-    """Return the gain in reward of one loss with several reference points, by label noise.
-
-    Args:
-        losses: one loss that takes `kl`.
-        at: shares of labels that are turned round, in [0, 1].
-        budget: what each may spend.
-        settings: hyperparameters.
-        reference_point: which of those of `POINTS`, or what other number, is compared with each of the others.
-        started: is told what comes next.
-
-    Raises:
-        HaloTheoryError: several losses, one that takes no `kl`, a share or a setting that cannot be used.
-    """
-    check_within("a share of labels", at, 0, 1)
-    budget = budget or Budget()
-    entered = with_points(contenders(losses, settings), reference_point)
-
-    def data(flipped: float, tuning: bool) -> Data:
-        world = drawn_worlds(budget, tuning=tuning)
-        people = bradley_terry(world)
-        return drawn_pairs(world, people, with_label_noise(people, flipped), budget, tuning=tuning)
-
+def _result(asked: Asked) -> Result:
+    """Return the gain in reward of one loss with several reference points, by label noise."""
+    check_within("a share of labels", asked.at, 0, 1)
+    first = "kl" if asked.reference_point is None else asked.reference_point
+    entered = with_points(asked.contenders(), first)
     design = Design(
         experiment="reference-point",
         question=f"What is the reference point of {entered[0].loss.name} worth?",
-        axis=Axis(where="at {} label noise", label="labels that are turned round, %", at=sorted(at), percent=True),
-        data=data,
+        axis=Axis(where="at {} label noise", label="labels that are turned round, %", at=asked.at, percent=True),
+        data=lambda flipped, tuning: noisy_data(asked.budget, flipped, tuning=tuning),
         measures=(GAIN, KL, WIN),
         notes=(
             "prompts of a tabular world share no parameters; in a network a shared reference point may do other things",
         ),
     )
-    return sweep(design, entered, budget, started)
+    return sweep(design, entered, asked)
 
 
 def with_points(entered: Sequence[Contender], first: ReferencePoint) -> list[Contender]:
@@ -86,3 +57,13 @@ def with_points(entered: Sequence[Contender], first: ReferencePoint) -> list[Con
     points = dict(POINTS) if first in POINTS.values() else {f"z0 = {first:g}": first, **POINTS}
     ordered = sorted(points.items(), key=lambda point: point[1] != first)
     return [replace(entered[0], name=name, reference_point=point) for name, point in ordered]
+
+
+EXPERIMENT = Experiment(
+    name="reference-point",
+    varies="the share of labels that are turned round, in [0, 1]",
+    losses=("kto",),
+    at=(0.0, 0.2, 0.4),
+    result=_result,
+)
+run = EXPERIMENT.run

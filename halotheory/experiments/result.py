@@ -72,7 +72,8 @@ class Choice:
         learning_rate: of gradient descent.
         first_step: the largest change of a logit that this makes in the first step, on average, nats.
         beta: tuned with it, or None where it was given or the loss has none.
-        at_edge: the best learning rate was the smallest or the largest that was tried.
+        at_edge: its learning rate or beta is the smallest or the largest of several that were tried, and the best
+            choice inside was worse by more than 0.01 in what tuning maximises.
     """
 
     condition: str
@@ -108,6 +109,7 @@ class Panel:
         y_label: with unit.
         series: what is drawn.
         title: above it, where there are several.
+        legend: what all names are about.
         percent: whether numbers across are shares.
         guide: a value that a horizontal line marks.
         x_scale: whether equal steps across are equal differences or equal ratios.
@@ -117,6 +119,7 @@ class Panel:
     y_label: str
     series: Sequence[Series]
     title: str = ""
+    legend: str = ""
     percent: bool = False
     guide: float | None = None
     x_scale: Literal["linear", "log", "logit"] = "linear"
@@ -163,6 +166,7 @@ class Result:
         choices: tuned hyperparameters.
         notes: what limits the findings.
         panels: of the figure.
+        claim: the figure's title, where the findings are too long for one.
         seconds: that it took.
     """
 
@@ -177,6 +181,7 @@ class Result:
     choices: Sequence[Choice]
     panels: Sequence[Panel] | Sequence[Map]
     notes: Sequence[str] = ()
+    claim: str = ""
     seconds: float = field(default=0.0)
 
     def as_dict(self) -> dict[str, Any]:

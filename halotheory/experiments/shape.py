@@ -1,21 +1,15 @@
 """What the shape of the value function is worth: the paper's ablations, at equal budgets."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import Tensor
 
 from halotheory.contract import Loss, loss_of
-from halotheory.experiments.budget import Budget
-from halotheory.experiments.contenders import contenders
 from halotheory.experiments.data import usual_data
+from halotheory.experiments.experiment import Asked, Experiment
 from halotheory.experiments.measures import GAIN, KL, WIN
 from halotheory.experiments.result import Result
 from halotheory.experiments.sweep import Axis, Design, check_within, sweep
-from halotheory.experiments.trials import Started
-from halotheory.worlds import ReferencePoint
 
-EXAMPLES = (20, 80, 320, 1280)
 _SMOOTH = 1e-6  # nats, from where on the power is taken: at 0 its slope is infinite
 
 
@@ -58,36 +52,25 @@ LOSSES: tuple[Loss | str, ...] = (
 )
 
 
-def run(
-    losses: Sequence[Loss | str] = LOSSES,
-    *,
-    at: Sequence[float] = EXAMPLES,
-    budget: Budget | None = None,
-    settings: Mapping[str, float] | None = None,
-    reference_point: ReferencePoint = "kl",
-    started: Started = print,
-) -> Result:
-    """Return the gain in reward of KTO and of its ablations, by the number of pairs.
-
-    Args:
-        losses: of the contract.
-        at: numbers of pairs, whole.
-        budget: what each may spend; its number of examples is not used.
-        settings: hyperparameters.
-        reference_point: what losses are told as `kl`.
-        started: is told what comes next.
-
-    Raises:
-        HaloTheoryError: a loss, a number or a setting that cannot be used.
-    """
-    check_within("a number of pairs", at, 1, 1e6)
-    budget = budget or Budget()
-
+def _result(asked: Asked) -> Result:
+    """Return the gain in reward of KTO and of its ablations, by the number of pairs."""
+    check_within("a number of pairs", asked.at, 1, 1e6)
     design = Design(
         experiment="shape",
         question="What is the shape of the value function worth?",
-        axis=Axis(where="with {} pairs", label="pairs in the data set", at=sorted(at), scale="log"),
-        data=lambda size, tuning: usual_data(budget, tuning=tuning, size=round(size)),
+        axis=Axis(where="with {} pairs", label="pairs in the data set", at=asked.at, scale="log"),
+        data=lambda size, tuning: usual_data(asked.budget, tuning=tuning, size=round(size)),
         measures=(GAIN, WIN, KL),
+        largest=round(max(asked.at, default=0)),
     )
-    return sweep(design, contenders(losses, settings, reference_point=reference_point), budget, started)
+    return sweep(design, asked.contenders(), asked)
+
+
+EXPERIMENT = Experiment(
+    name="shape",
+    varies="the number of pairs in a world's data set, whole, in [1, 10^6]",
+    losses=LOSSES,
+    at=(20, 80, 320, 1280),
+    result=_result,
+)
+run = EXPERIMENT.run

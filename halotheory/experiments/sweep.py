@@ -1,6 +1,5 @@
 """An experiment that trains every contender at each value of one quantity."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -9,10 +8,12 @@ from halotheory.errors import HaloTheoryError
 from halotheory.experiments.budget import Budget
 from halotheory.experiments.contenders import Contender, distinct
 from halotheory.experiments.data import Data
+from halotheory.experiments.experiment import Asked
 from halotheory.experiments.measures import Measure
+from halotheory.experiments.memory import check_memory
 from halotheory.experiments.result import Choice, Comparison, Key, Panel, Result, Series, Values, compared, measured
 from halotheory.experiments.statistics import estimate
-from halotheory.experiments.trials import BETAS, Condition, Started, betas_of, trials
+from halotheory.experiments.trials import BETAS, Condition, betas_of, trials
 from halotheory.experiments.wording import of_one, sentences
 
 
@@ -56,6 +57,7 @@ class Design:
         told: measures that are compared; the first alone by default.
         held_equal: what was the same for all, beside what always is.
         notes: what limits the findings.
+        largest: examples of the largest data set, where it is not the budget's.
     """
 
     experiment: str
@@ -66,6 +68,7 @@ class Design:
     told: Sequence[Measure] = ()
     held_equal: Sequence[str] = ()
     notes: Sequence[str] = ()
+    largest: int = 0
 
 
 def check_within(name: str, values: Sequence[float], low: float, high: float) -> None:
@@ -79,44 +82,31 @@ def check_within(name: str, values: Sequence[float], low: float, high: float) ->
             raise HaloTheoryError(f"--at {value:g}: {name}; give numbers from {low:g} to {high:g}")
 
 
-def sweep(design: Design, entered: Sequence[Contender], budget: Budget, started: Started) -> Result:
+def sweep(design: Design, entered: Sequence[Contender], asked: Asked) -> Result:
     """Return the result of training every contender at each value; the first is compared with each other one.
 
     One contender alone is compared with itself at the first value.
 
     Raises:
-        HaloTheoryError: a contender that cannot be trained.
+        HaloTheoryError: a contender that cannot be trained, or more than fits into memory.
     """
-    began = time.perf_counter()
     distinct(entered)
-    axis = design.axis
+    budget, axis, told = asked.budget, design.axis, design.told or design.measures[:1]
+    check_memory(budget, conditions=len(axis.at), largest=design.largest)
     conditions = [
         Condition(name=f"{value:g}", data=lambda tuning, value=value: design.data(value, tuning)) for value in axis.at
     ]
-    found = trials(budget, conditions, entered, design.measures, aim=design.measures[0], started=started)
-    told = design.told or design.measures[:1]
-    whom = [
-        (_key(condition, entered[0], measure), _key(condition, other, measure))
-        for measure in told
-        for other in entered[1:]
-        for condition in conditions
-    ]
+    found = trials(budget, conditions, entered, design.measures, aim=design.measures[0], started=asked.started)
+    comparisons = compared(found.values, _whom(conditions, entered, told))
     named = {condition.name: axis.named(value) for condition, value in zip(conditions, axis.at, strict=True)}
     if len(entered) > 1:
-        comparisons = compared(found.values, whom)
         findings = sentences(comparisons, told, named, where=axis.where)
     else:
-        alone = [
-            (_key(condition, entered[0], measure), _key(conditions[0], entered[0], measure))
-            for measure in told
-            for condition in conditions[1:]
-        ]
-        comparisons = compared(found.values, alone)
         findings = [sentence for measure in told for sentence in of_one(comparisons, measure, named, where=axis.where)]
     return Result(
         experiment=design.experiment,
         question=design.question,
-        findings=findings,
+        findings=findings or [nothing_to_compare(entered[0].name)],
         held_equal=[*usual(budget, entered), *design.held_equal],
         budget=asdict(budget),
         axis=axis.label,
@@ -128,8 +118,29 @@ def sweep(design: Design, entered: Sequence[Contender], budget: Budget, started:
             *difference_panels(axis, comparisons, told),
         ],
         notes=[*design.notes, *limits(found.choices)],
-        seconds=time.perf_counter() - began,
     )
+
+
+def nothing_to_compare(name: str) -> str:
+    """Return what is found where there is a single contender in a single condition."""
+    return f"{name}: nothing to compare with; name a second loss"
+
+
+def _whom(
+    conditions: Sequence[Condition], entered: Sequence[Contender], told: Sequence[Measure]
+) -> list[tuple[Key, Key]]:
+    """Return whose measures are compared: the first contender's with each other one's, or with its own."""
+    first, *others = entered
+    if others:
+        return [
+            (_key(each, first, measure), _key(each, other, measure))
+            for measure in told
+            for other in others
+            for each in conditions
+        ]
+    return [
+        (_key(each, first, measure), _key(conditions[0], first, measure)) for measure in told for each in conditions[1:]
+    ]
 
 
 def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> list[str]:
@@ -158,7 +169,7 @@ def limits(choices: Sequence[Choice]) -> list[str]:
     """Return what limits findings that rest on tuned contenders."""
     at_edge = sum(each.at_edge for each in choices)
     words = "intervals are over replications, each tuned and measured in worlds of its own"
-    edge = f"{at_edge} of {len(choices)} learning rates were best at the edge of those tried"
+    edge = f"{at_edge} of {len(choices)} choices lie at an end of the learning rates or betas tried, by more than 0.01"
     return [words, *([edge] if at_edge else [])]
 
 
@@ -183,32 +194,32 @@ def line_panel(
 
 
 def difference_panels(axis: Axis, comparisons: Sequence[Comparison], told: Sequence[Measure]) -> list[Panel]:
-    """Return the paired differences between contenders over the values; none where one was compared with itself."""
+    """Return the paired differences between contenders over the values, a panel for each measure.
+
+    There are none where one contender was compared with itself.
+    """
     if not comparisons or comparisons[0].first.contender == comparisons[0].second.contender:
         return []
-    groups: dict[tuple[str, str], list[Comparison]] = {}
+    return [_difference_panel(axis, [each for each in comparisons if each.first.measure == m.name], m) for m in told]
+
+
+def _difference_panel(axis: Axis, comparisons: Sequence[Comparison], measure: Measure) -> Panel:
+    groups: dict[str, list[Comparison]] = {}
     for each in comparisons:
-        groups.setdefault((each.first.measure, each.second.contender), []).append(each)
-    first, several = comparisons[0].first.contender, len(told) > 1
-    topics = {measure.name: measure.topic for measure in told}
-    return [
-        Panel(
-            x_label=axis.label,
-            y_label="difference on the same worlds",
-            series=[
-                Series(
-                    name=second + (f": {topics[measure]}" if several else ""),
-                    x=list(axis.at),
-                    estimates=[each.difference for each in group],
-                )
-                for (measure, second), group in groups.items()
-            ],
-            title=f"{first} less",
-            percent=axis.percent,
-            guide=0.0,
-            x_scale=axis.scale,
-        )
-    ]
+        groups.setdefault(each.second.contender, []).append(each)
+    return Panel(
+        x_label=axis.label,
+        y_label=f"difference in {measure.label}",
+        series=[
+            Series(name=second, x=list(axis.at), estimates=[each.difference for each in group])
+            for second, group in groups.items()
+        ],
+        title="paired differences, same worlds and data",
+        legend=f"{comparisons[0].first.contender} minus ...",
+        percent=axis.percent,
+        guide=0.0,
+        x_scale=axis.scale,
+    )
 
 
 def _key(condition: Condition, contender: Contender, measure: Measure) -> Key:

@@ -13,20 +13,20 @@ from halotheory.errors import HaloTheoryError
 from halotheory.experiments.budget import Budget
 from halotheory.experiments.contenders import Contender
 from halotheory.experiments.data import Data, joined_feedback, joined_worlds
+from halotheory.experiments.experiment import Started
 from halotheory.experiments.measures import Measure
 from halotheory.experiments.result import Choice, Key
 from halotheory.worlds import Feedback, GradientDescent, Run, World, train, train_by_sampling
 from halotheory.worlds.batching import population_loss
 
-FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Learning rates that are tried, as the largest change of a logit in the first step, nats."""
-BETAS = (0.03, 0.1, 0.3, 1.0, 3.0)
+BETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of beta that are tried with each of them."""
-_FIRST_LOOK = 16  # worlds on which all are tried
+_FIRST_LOOK = 64  # worlds on which all are tried
 _KEPT = 3  # the best of these are tried on all worlds for tuning
-
-Started = Callable[[str], None]
-"""Is told what comes next."""
+_FLAT = 0.01  # of what is maximised: a choice at an end that is no better than this counts as one inside
+_FLOATS_AT_ONCE = 2**26  # of weights while all are tried: half a gigabyte
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,42 +150,102 @@ def tuned(
         HaloTheoryError: it has no finite policy at any learning rate.
     """
     some = [each.first(_FIRST_LOOK) for each in tuning]
-    worlds = joined_worlds([each.world for each in some])
+    slopes = first_slopes(contender, some, budget, betas_of(contender))
+    choices = [
+        Choice(
+            condition="",
+            contender=contender.name,
+            replication=0,
+            learning_rate=size / slope,
+            first_step=size,
+            beta=beta,
+            at_edge=_is_end(size, first_steps) or _is_end(beta, list(slopes)),
+        )
+        for beta, slope in slopes.items()
+        for size in first_steps
+    ]
+    scores = first_look(contender, some, budget, choices, aim=aim)
+    return [
+        _best(contender, budget, data, [replace(each, condition=condition.name) for each in choices], found, aim)
+        for condition, data, found in zip(conditions, tuning, scores, strict=True)
+    ]
+
+
+def first_slopes(
+    contender: Contender, some: Sequence[Data], budget: Budget, betas: Sequence[float | None]
+) -> dict[float | None, float]:
+    """Return the mean over worlds of the largest |d loss / d logit| at the start, for each beta.
+
+    Raises:
+        HaloTheoryError: there is none: the loss does not move at pi_ref.
+    """
+    world = joined_worlds([each.world for each in some])
     feedback = joined_feedback([contender.feedback(each) for each in some])
-    scored: list[list[tuple[float, Choice]]] = [[] for _ in tuning]
-    for beta in betas_of(contender):
-        slope = first_slope(contender, worlds, feedback, budget, beta)
-        for size in first_steps:
-            run = trained(contender, worlds, feedback, budget, size / slope, beta=beta, allow_failure=True)
-            parts = run.final.split([each.world.num_worlds for each in some])
-            for found, condition, each, logits in zip(scored, conditions, some, parts, strict=True):
-                choice = Choice(
-                    condition=condition.name,
-                    contender=contender.name,
-                    replication=0,
-                    learning_rate=size / slope,
-                    first_step=size,
-                    beta=beta,
-                    at_edge=len(first_steps) > 1 and size in {first_steps[0], first_steps[-1]},
-                )
-                found.append((float(_scores(aim, each, logits).mean()), choice))
-    return [_best(contender, budget, each, found, aim) for each, found in zip(tuning, scored, strict=True)]
+    slopes: dict[float | None, float] = {}
+    for beta in betas:
+        run = trained(contender, world, feedback, budget, 1.0, beta=beta, steps=0)
+        slopes[beta] = float(run.largest_slopes.mean())
+        if not (np.isfinite(slopes[beta]) and slopes[beta] > 0):
+            raise contender.loss.error(
+                f"has the gradient {slopes[beta]:g} where the policy is the reference; it cannot begin"
+            )
+    return slopes
+
+
+def first_look(
+    contender: Contender, some: Sequence[Data], budget: Budget, choices: Sequence[Choice], *, aim: Measure
+) -> list[list[float]]:
+    """Return what every choice reaches on average in each condition; minus infinity where it is not finite.
+
+    Copies of the worlds stand side by side, one for each choice, as many as memory should hold.
+    """
+    world = joined_worlds([each.world for each in some])
+    feedback = joined_feedback([contender.feedback(each) for each in some])
+    at_once = max(1, _FLOATS_AT_ONCE // feedback.weights.numel())
+    scores: list[list[float]] = [[] for _ in some]
+    for begin in range(0, len(choices), at_once):
+        tried = choices[begin : begin + at_once]
+        rates = _of_copies([each.learning_rate for each in tried], world)
+        betas = [each.beta for each in tried if each.beta is not None]
+        beta = _of_copies(betas, world) if betas else None
+        copies = world.repeated(len(tried)), feedback.repeated(len(tried))
+        run = trained(contender, *copies, budget, rates, beta=beta, allow_failure=True)
+        for logits in run.final.split(world.num_worlds):
+            parts = logits.split([each.world.num_worlds for each in some])
+            for found, data, own in zip(scores, some, parts, strict=True):
+                found.append(float(_scores(aim, data, own).mean()))
+    return scores
+
+
+def _of_copies(values: Sequence[float], world: World) -> Tensor:
+    """Return one value for each copy of the worlds as one for each world, (copies * W,)."""
+    return torch.tensor(values, dtype=world.dtype, device=world.device).repeat_interleave(world.num_worlds)
+
+
+def _is_end(value: float | None, tried: Sequence[float | None]) -> bool:
+    return len(tried) > 1 and value in {tried[0], tried[-1]}
 
 
 def _best(
-    contender: Contender, budget: Budget, tuning: Data, scored: Sequence[tuple[float, Choice]], aim: Measure
+    contender: Contender,
+    budget: Budget,
+    tuning: Data,
+    choices: Sequence[Choice],
+    scores: Sequence[float],
+    aim: Measure,
 ) -> list[Choice]:
     """Return which of the best choices of a first look is the best on each replication's worlds for tuning."""
-    finite = sorted((each for each in scored if each[0] > -np.inf), key=lambda each: -each[0])
+    finite = sorted(((score, i) for i, score in enumerate(scores) if score > -np.inf), key=lambda each: -each[0])
     if not finite:
         raise contender.loss.error("gave no finite policy at any learning rate that was tried")
-    kept = [choice for _, choice in finite[:_KEPT]]
+    inside = max((score for score, i in finite if not choices[i].at_edge), default=-np.inf)
+    kept = [replace(choices[i], at_edge=choices[i].at_edge and score > inside + _FLAT) for score, i in finite[:_KEPT]]
     feedback = contender.feedback(tuning)
-    scores: list[NDArray[np.float64]] = []
+    found: list[NDArray[np.float64]] = []
     for each in kept:
         run = trained(contender, tuning.world, feedback, budget, each.learning_rate, beta=each.beta, allow_failure=True)
-        scores.append(by_replication(_scores(aim, tuning, run.final), budget))
-    best = np.argmax(scores, axis=0)
+        found.append(by_replication(_scores(aim, tuning, run.final), budget))
+    best = np.argmax(found, axis=0)
     return [replace(kept[chosen], replication=number) for number, chosen in enumerate(best.tolist())]
 
 
@@ -209,32 +269,19 @@ def betas_of(contender: Contender) -> Sequence[float | None]:
     return permitted or (None,)
 
 
-def first_slope(contender: Contender, world: World, feedback: Feedback, budget: Budget, beta: float | None) -> float:
-    """Return the mean over worlds of the largest |d loss / d logit| at the start.
-
-    Raises:
-        HaloTheoryError: there is none: the loss does not move at pi_ref.
-    """
-    run = trained(contender, world, feedback, budget, 1.0, beta=beta, steps=0)
-    slope = float(run.largest_slopes.mean())
-    if not (np.isfinite(slope) and slope > 0):
-        raise contender.loss.error(f"has the gradient {slope:g} where the policy is the reference; it cannot begin")
-    return slope
-
-
 def trained(
     contender: Contender,
     world: World,
     feedback: Feedback,
     budget: Budget,
-    learning_rate: float,
+    learning_rate: "Tensor | float",
     *,
-    beta: float | None,
+    beta: "Tensor | float | None",
     steps: int | None = None,
     record: Sequence[int] = (),
     allow_failure: bool = False,
 ) -> Run:
-    """Return policies trained with one learning rate.
+    """Return trained policies; learning rate and beta are numbers, or one for each world, (W,).
 
     Raises:
         HaloTheoryError: the policies are not finite, unless that is allowed.
@@ -266,7 +313,6 @@ def trained(
             settings=settings,
             reference_point=contender.reference_point,
             record=record,
-            engine="eager",
         )
     if not (allow_failure or bool(torch.isfinite(run.final).all())):
         raise contender.loss.error(

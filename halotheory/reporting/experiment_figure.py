@@ -23,9 +23,12 @@ _LOOKS = [
     ("#56B4E9", (0, (3, 1, 1, 1)), "P"),
     ("#000000", (0, (1, 1)), "X"),
 ]
-_WIDTH, _HEIGHT, _LINE = 4.6, 3.6, 0.22  # of a panel and of a line of the title, inches
+_WIDTH, _HEIGHT, _LINE = 4.6, 3.4, 0.22  # of a panel and of a line of the title, inches
+_MAP_WIDTH, _MAP_HEIGHT = 2.3, 1.9
 _CHARACTERS = 11.5  # of the title, per inch
-_MOST = 4  # findings that a title holds
+_LABEL = 36  # characters in a line of a label beside a panel
+_MOST = 3  # findings that a title holds
+_APART = 4.0  # between the markers of series that share a place across, points
 _STYLE: Any = {"svg.hashsalt": "halotheory", "svg.fonttype": "path", "font.size": 10, "axes.titlesize": 10}
 
 
@@ -45,12 +48,11 @@ def draw(result: Result, suffix: str) -> bytes:
     charts = [panel for panel in result.panels if isinstance(panel, Panel)]
     columns = len({panel.title for panel in maps}) if maps else _columns_of(len(charts))
     rows = -(-len(result.panels) // columns)
-    wide = 2.6 if maps else _WIDTH
+    wide, high = (_MAP_WIDTH, _MAP_HEIGHT) if maps else (_WIDTH, _HEIGHT)
     width = max(6.4, wide * columns)
-    title = [line for finding in titles(result) for line in wrap(finding, int(width * _CHARACTERS))]
-    height = rows * (2.5 if maps else _HEIGHT) + _LINE * len(title)
+    title = [line for claim in titles(result) for line in wrap(claim, int(width * _CHARACTERS))]
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, rows * high + _LINE * (len(title) + 1)), layout="constrained")
         figure.suptitle("\n".join(title), x=0.01, ha="left", fontsize=11)
         grid = figure.subplots(rows, columns, squeeze=False, sharex=bool(maps), sharey=bool(maps))
         for axes, panel in zip(grid.flat, result.panels, strict=False):
@@ -59,6 +61,8 @@ def draw(result: Result, suffix: str) -> bytes:
             axes.set_visible(False)
         if maps:
             _explain_maps(figure, grid, maps)
+        else:
+            figure.supxlabel(_explained(charts), x=0.01, ha="left", fontsize=9, color="0.35")
         return _written(figure, suffix)
 
 
@@ -66,11 +70,19 @@ def _columns_of(count: int) -> int:
     return count if count <= 3 else -(-count // 2)
 
 
+def _explained(charts: Sequence[Panel]) -> str:
+    """Return what markers and bars are."""
+    count = charts[0].series[0].estimates[0].count
+    return f"markers: means of {count} replications; bars: Student's t intervals of 95 %, not adjusted"
+
+
 def titles(result: Result) -> list[str]:
-    """Return the findings that the title holds, each a sentence."""
-    found = [f"{finding[0].upper() if ' ' in finding[:2] else finding[0]}{finding[1:]}." for finding in result.findings]
+    """Return what the title says, each a sentence: the claim, or the first findings."""
+    if result.claim:
+        return [f"{result.claim[0].upper()}{result.claim[1:]}."]
+    found = [f"{finding}." for finding in result.findings]
     rest = len(found) - _MOST
-    return found if rest <= 0 else [*found[:_MOST], f"And {rest} more."]
+    return found if rest <= 0 else [*found[:_MOST], f"{rest} more in the list of findings."]
 
 
 def spoken(result: Result) -> str:
@@ -80,7 +92,7 @@ def spoken(result: Result) -> str:
 
 def _draw_panel(axes: "Axes", panel: Panel) -> None:
     if panel.guide is not None:
-        axes.axhline(panel.guide, color="0.7", linewidth=0.8, zorder=0)
+        axes.axhline(panel.guide, color="0.5", linewidth=0.8, zorder=0)
     if isinstance(panel.series[0].x[0], str):
         _draw_dots(axes, panel)
     else:
@@ -90,16 +102,35 @@ def _draw_panel(axes: "Axes", panel: Panel) -> None:
 
 
 def _draw_lines(axes: "Axes", panel: Panel) -> None:
+    """Draw a line with bars for each series, side by side where they share places, so that no bar hides another."""
+    from matplotlib.transforms import ScaledTranslation
+
+    assert axes.figure is not None
     looks = _cycled(len(panel.series), skipped=int(panel.guide is not None))
-    for series, (colour, style, marker) in zip(panel.series, looks, strict=True):
-        x = np.array(series.x, dtype=float)
+    for i, (series, (colour, style, marker)) in enumerate(zip(panel.series, looks, strict=True)):
         mean, low, high = _columns(series)
-        axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(x, mean, color=colour, linestyle=style, marker=marker, markersize=4, linewidth=1.6, label=series.name)
+        aside = _APART * (i - (len(panel.series) - 1) / 2) / 72
+        axes.errorbar(
+            np.array(series.x, dtype=float),
+            mean,
+            yerr=np.stack([mean - low, high - mean]),
+            color=colour,
+            linestyle=style,
+            marker=marker,
+            markersize=4.5,
+            linewidth=1.5,
+            elinewidth=1.1,
+            capsize=2.5,
+            label=series.name,
+            transform=axes.transData + ScaledTranslation(aside, 0, axes.figure.dpi_scale_trans),
+        )
+        axes.update_datalim([(float(x), y) for y in (*low, *high) for x in series.x])  # not done for moved artists
+    axes.margins(x=0.06)
+    axes.autoscale_view()
     axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
+    axes.set_ylabel("\n".join(wrap(panel.y_label, _LABEL)))
     _scale(axes, panel)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, title=panel.legend or None, title_fontsize=9, alignment="left")
 
 
 def _scale(axes: "Axes", panel: Panel) -> None:
@@ -137,11 +168,14 @@ def _draw_dots(axes: "Axes", panel: Panel) -> None:
 
 
 def _draw_map(axes: "Axes", panel: Map) -> None:
+    from matplotlib.patheffects import Normal, Stroke
+
     axes.pcolormesh(panel.x, panel.y, panel.values, cmap="cividis", vmin=0, vmax=1, shading="nearest", rasterized=True)
     if panel.values.min() < 0.5 < panel.values.max():
-        axes.contour(panel.x, panel.y, panel.values, levels=[0.5], colors="white", linewidths=1.5)
+        axes.contour(panel.x, panel.y, panel.values, levels=[0.5], colors="white", linewidths=2.5)
     if panel.curve is not None:
-        axes.plot(*panel.curve, color=_LOOKS[1][0], linestyle=":", linewidth=1.8)
+        outlined = [Stroke(linewidth=2.6, foreground="white"), Normal()]
+        axes.plot(*panel.curve, color="black", linestyle=":", linewidth=1.4, path_effects=outlined)
     axes.set_xscale("log")
     axes.set_xlim(panel.x.min(), panel.x.max())
     axes.set_ylim(panel.y.min(), panel.y.max())
@@ -153,11 +187,11 @@ def _explain_maps(figure: "Figure", grid: Any, maps: Sequence[Map]) -> None:
     for i, axes in enumerate(grid[0]):
         axes.set_title(maps[i].title)
     for i, axes in enumerate(grid[:, 0]):
-        axes.set_ylabel("\n".join(wrap(maps[i * columns].row, 26)), fontsize=9)
+        axes.set_ylabel("\n".join(wrap(maps[i * columns].row, 22)), fontsize=9)
     figure.supxlabel(maps[0].x_label, fontsize=10)
     figure.supylabel(maps[0].y_label, fontsize=10)
-    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid, shrink=0.7)
-    bar.set_label("probability of the majority's output (white line: 1/2; dotted: 1/2 of DPO)")
+    bar = figure.colorbar(grid[0, 0].collections[0], ax=grid, shrink=0.6, pad=0.03)
+    bar.set_label("probability of the majority's output\n(solid white line: 1/2; dotted: 1/2 of DPO)")
 
 
 def _cycled(count: int, *, skipped: int = 0) -> list[Any]:

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor
 
 from halotheory.contract import Loss
-from halotheory.errors import HaloTheoryError
 from halotheory.worlds.batching import Settings, WorldLoss
 from halotheory.worlds.cells import Cells, added, taken
 from halotheory.worlds.feedback import Feedback
 from halotheory.worlds.reference_point import (
-    NAMES,
     ReferencePoint,
+    check_reference_point,
     data_shares,
     kl_of_prompts,
     mismatched_of_batch,
@@ -204,7 +203,4 @@ def check_fit(loss: Loss, cells_are_paired: bool, reference_point: ReferencePoin
     if (loss.kind == "paired") != cells_are_paired:
         wanted = "pairs()" if loss.kind == "paired" else "thumbs() or thumbs_of_pairs()"
         raise loss.error(f"is a {loss.kind} loss; give it feedback of {wanted}")
-    if isinstance(reference_point, str) and reference_point not in NAMES:
-        raise HaloTheoryError(f"unknown reference point '{reference_point}'; there are {', '.join(NAMES)}, or a number")
-    if not isinstance(reference_point, str) and not 0 <= reference_point < float("inf"):
-        raise HaloTheoryError(f"reference_point={reference_point:g}; a KL is a number >= 0")
+    check_reference_point(reference_point)

@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from halotheory.errors import HaloTheoryError
 from halotheory.worlds.cells import Cells
 
 ReferencePoint = Literal["kl", "shared_kl", "mismatched", "moving_kl"] | float
@@ -19,6 +20,21 @@ a number: that number, nats, >= 0.
 """
 
 NAMES: tuple[str, ...] = ("kl", "shared_kl", "mismatched", "moving_kl")
+
+
+def check_reference_point(reference_point: ReferencePoint) -> None:
+    """Raise where there is no such reference point.
+
+    Raises:
+        HaloTheoryError: an unknown name, or a number that no KL is.
+    """
+    if isinstance(reference_point, str):
+        if reference_point not in NAMES:
+            raise HaloTheoryError(
+                f"unknown reference point '{reference_point}'; there are {', '.join(NAMES)}, or a number"
+            )
+    elif not 0 <= reference_point < float("inf"):
+        raise HaloTheoryError(f"reference_point={reference_point:g}; a KL is a number >= 0")
 
 
 def kl_of_prompts(logps: Tensor, reference_logps: Tensor) -> Tensor:

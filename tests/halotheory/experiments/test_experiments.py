@@ -20,13 +20,17 @@ from halotheory.experiments import (
     noise,
     one_per_prompt,
     phase,
+    shape,
     trials,
+    utility,
 )
 from halotheory.experiments import reference_point as points
 from halotheory.experiments.budget import Budget
+from halotheory.experiments.contenders import contenders
 from halotheory.experiments.data import drawn_pairs, drawn_worlds, usual_data
 from halotheory.experiments.measures import GAIN, VALUE, gain_of
-from halotheory.experiments.result import Key, Map, Result
+from halotheory.experiments.memory import needed_bytes
+from halotheory.experiments.result import Choice, Key, Map, Result
 from halotheory.losses import kto
 from halotheory.simulate import EXPERIMENTS as LISTED
 from halotheory.theorems import kto_curves
@@ -130,6 +134,38 @@ def test_worlds_for_tuning_are_others() -> None:
     count = replace(BUDGET, tuning_seeds=6)
     tuning, own = (drawn_worlds(count, tuning=each).rewards for each in (True, False))
     assert not torch.isclose(tuning, own).any()
+
+
+@pytest.mark.parametrize("name", ["kto", "dpo", "bco"])
+def test_what_is_tried_at_once_is_what_each_choice_gives_alone(name: str) -> None:
+    data = usual_data(BUDGET, tuning=True)
+    contender = contenders([name])[0]
+    choices = [choice(rate, beta) for beta in (0.1, 1.0) for rate in (0.5, 2.0)]
+    found = trials.first_look(contender, [data, data], BUDGET, choices, aim=GAIN)
+    for i, each in enumerate(choices):
+        feedback = contender.feedback(data)
+        run = trials.trained(contender, data.world, feedback, BUDGET, each.learning_rate, beta=each.beta)
+        alone = float(GAIN.of(data, run.final).mean())
+        assert [row[i] for row in found] == pytest.approx([alone, alone], abs=1e-9)
+
+
+def choice(rate: float, beta: float) -> Choice:
+    return Choice(condition="", contender="", replication=0, learning_rate=rate, first_step=1, beta=beta, at_edge=False)
+
+
+def test_memory_grows_with_everything_that_is_held() -> None:
+    least = needed_bytes(BUDGET, conditions=1)
+    for name in ("seeds", "prompts", "outputs", "examples"):
+        assert needed_bytes(replace(BUDGET, **{name: 1000 * getattr(BUDGET, name)}), conditions=1) > 10 * least
+    assert needed_bytes(BUDGET, conditions=9) > least
+
+
+def test_the_title_of_the_phase_diagram_is_one_claim() -> None:
+    found = small("phase", at=(0.6, 0.9))
+    assert found.claim.startswith("share of the map where the majority's output ends up the likelier one: kto 100 % in")
+    maps = [panel.values for panel in found.panels if isinstance(panel, Map) and panel.row == "dpo"]
+    for each, share in zip(maps, (0.6, 0.9), strict=True):
+        assert f"{int(100 * (each > 0.5).mean())} % (p = {share})" in found.claim
 
 
 def test_noise_turns_labels_round() -> None:
@@ -287,12 +323,20 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: imbalance.run(settings={"desirable_weight": 2}), "sets the weights itself"),
     (lambda: points.run(("kto", "kto_concave")), "the reference points of one"),
     (lambda: points.run(("dpo",)), "takes no argument `kl`"),
+    (lambda: points.run(reference_point="middle"), "unknown reference point 'middle'"),  # type: ignore[arg-type]
+    (lambda: noise.run(reference_point=-1.0), "a KL is a number >= 0"),
+    (lambda: utility.run(at=(1.0,)), "varies nothing that has values"),
     (lambda: minority.run(at=(0.5,)), "between 0 and 0.5"),
     (lambda: intransitive.run(at=(0.2,)), "numbers from 0.5 to 1"),
     (lambda: phase.run(at=(0.5,)), "between 0.5 and 1"),
     (lambda: phase.run(("sft",)), "no hyperparameter beta"),
     (lambda: phase.run(settings={"beta": 1}), "is an axis"),
     (lambda: drift.run(at=(99.0,), budget=BUDGET, started=quiet), "some world never gets so far"),
+    (lambda: drift.run(at=(0.0,), budget=BUDGET, started=quiet), "give numbers above 0"),
+    (lambda: phase.run(at=()), "give one or more different values"),
+    (lambda: noise.run(budget=replace(BUDGET, seeds=10**12)), "GiB of memory"),
+    (lambda: shape.run(at=(20, 10**6), budget=replace(BUDGET, seeds=10**7)), "GiB of memory"),
+    (lambda: Budget(seed=2**64), "give 0 to"),
     (lambda: Budget(seeds=1), "seeds=1; give 2 or more"),
     (lambda: Budget(tuning_seeds=0), "tuning-seeds=0; give 2 or more"),
     (lambda: Budget(device="nowhere"), "--device nowhere: cannot be used"),
