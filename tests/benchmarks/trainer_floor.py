@@ -63,7 +63,7 @@ class Needed:
 def main() -> None:
     """Time the products of the timed steps."""
     setting = load_setting(sys.argv[1])
-    steps, shape = load_steps(setting), SHAPES[setting.shape]
+    steps, shape = load_steps(setting.our_steps), SHAPES[setting.shape]
     products = [list(step_products(needed(step, setting.loss), shape)) for step in steps]
     every = [product for step in products for product in step]
     dtype = torch.bfloat16 if setting.dtype == "bfloat16" else torch.float32

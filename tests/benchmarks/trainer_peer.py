@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of PyTorch knows
 from transformers.models.llama import modeling_llama  # noqa: F401 - before memory is first read, not after
@@ -133,10 +132,12 @@ def _ours(setting: Setting) -> Measured:
     meter.start()
     train(training, position(setting.warmup))
     meter.stop()
-    meter.losses = [line["loss"] for line in metrics.read(output / "metrics.jsonl")]
+    lines = metrics.read(output / "metrics.jsonl")
+    meter.losses = [line["loss"] for line in lines]
     steps = _steps(training, total)
-    save_steps(steps, setting)
-    return meter.measured("ours", steps, setting)
+    save_steps(steps, setting.our_steps)
+    largest = max(line.get("kl", 0.0) for line in lines)
+    return replace(meter.measured("ours", steps, setting), reference_point=largest)
 
 
 def _steps(training: Any, total: int) -> list[Step]:
@@ -163,7 +164,7 @@ def _steps(training: Any, total: int) -> list[Step]:
 
 
 def _trl(side: str, setting: Setting) -> Measured:
-    """Train TRL's trainer on our steps, or on the same timed examples sorted by length, as a user may do by hand."""
+    """Train TRL's trainer on our steps, or on batches of like length, as a user who sorts the data by hand has them."""
     import datasets
     from transformers import AutoTokenizer
     from trl.trainer.dpo_config import DPOConfig
@@ -178,9 +179,7 @@ def _trl(side: str, setting: Setting) -> Measured:
     meter = Meter(device=setting.device)
     if side != "trl as shipped" and setting.device == "cpu":
         _score_completions_only()
-    steps = load_steps(setting)
-    if side == "trl sorted":
-        steps = steps[: setting.warmup] + _sorted(steps[setting.warmup :], setting)
+    steps = load_steps(setting.sorted_steps if side == "trl sorted" else setting.our_steps)
     base, config = (KTOTrainer, KTOConfig) if setting.loss == "kto" else (DPOTrainer, DPOConfig)
     arguments = config(
         output_dir=str(Path(setting.folder) / "trl"),
@@ -269,16 +268,6 @@ def _pairs(steps: list[Step]) -> list[dict[str, Any]]:
         for step in steps
         for one in step
     ]
-
-
-def _sorted(steps: list[Step], setting: Setting) -> list[Step]:
-    """Return the same examples in batches of like length, the batches in random order."""
-    examples = sorted(
-        (example for step in steps for example in step),
-        key=lambda example: len(example.prompt) + max(map(len, example.completions)),
-    )
-    batches = [examples[at : at + setting.batch] for at in range(0, len(examples), setting.batch)]
-    return [batches[at] for at in np.random.default_rng(0).permutation(len(batches))]
 
 
 def _score_completions_only() -> None:

@@ -50,7 +50,7 @@ class Setting:
         warmup: steps before the clock starts.
         steps: steps that are timed.
         device: "cpu" or "cuda".
-        folder: holds `pairs.jsonl` and, once our side has run, `steps.json`.
+        folder: holds `pairs.jsonl`, `sorted.json` and, once our side has run, `steps.json`.
         model: folder of the model.
     """
 
@@ -76,9 +76,14 @@ class Setting:
         return examples // 2 if self.loss == "kto" else examples
 
     @property
-    def steps_file(self) -> Path:
+    def our_steps(self) -> Path:
         """The examples of every step as tokens, in the order in which our side took them."""
         return Path(self.folder) / "steps.json"
+
+    @property
+    def sorted_steps(self) -> Path:
+        """As many steps of examples of like length."""
+        return Path(self.folder) / "sorted.json"
 
     def save(self, path: Path) -> None:
         """Write the setting to a file."""
@@ -99,6 +104,11 @@ class Example:
     desirable: bool
 
     @property
+    def longest(self) -> int:
+        """Tokens of the prompt with its longest completion."""
+        return len(self.prompt) + max(map(len, self.completions))
+
+    @property
     def tokens(self) -> int:
         """Useful tokens: the prompt with each completion; a mismatched completion is not counted."""
         return len(self.prompt) * len(self.completions) + sum(map(len, self.completions))
@@ -107,14 +117,14 @@ class Example:
 Step = list[Example]
 
 
-def save_steps(steps: list[Step], setting: Setting) -> None:
-    """Write the steps where the other sides find them."""
-    setting.steps_file.write_text(json.dumps([[asdict(one) for one in step] for step in steps]), encoding="utf-8")
+def save_steps(steps: list[Step], path: Path) -> None:
+    """Write steps where the other sides find them."""
+    path.write_text(json.dumps([[asdict(one) for one in step] for step in steps]), encoding="utf-8")
 
 
-def load_steps(setting: Setting) -> list[Step]:
-    """Return the steps that our side took."""
-    read: list[list[Any]] = json.loads(setting.steps_file.read_text(encoding="utf-8"))
+def load_steps(path: Path) -> list[Step]:
+    """Return the steps in a file."""
+    read: list[list[Any]] = json.loads(path.read_text(encoding="utf-8"))
     return [[Example(**one) for one in step] for step in read]
 
 
@@ -129,6 +139,7 @@ class Measured:
         tokens: useful tokens of the timed steps.
         peak: bytes of memory above those of the imports (of the GPU: allocated), from loading the model to the end.
         losses: the loss of every step, warm-up included; none of the floor.
+        reference_point: KTO's largest z0 of any step, of our side.
         operations: floating-point operations of the floor's products; 0 of the others.
     """
 
@@ -138,6 +149,7 @@ class Measured:
     tokens: int
     peak: int
     losses: list[float]
+    reference_point: float = 0.0
     operations: float = 0.0
 
     def save(self, path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.trainer_setting import SHAPES, Setting, load_setting
+from tests.benchmarks.trainer_setting import SHAPES, Example, Setting, Step, load_setting, save_steps
 from trainer.data import read_rows
 from trainer.errors import TrainerError
 
@@ -44,6 +44,7 @@ def main() -> int:
     (Path(setting.folder) / "pairs.jsonl").write_text("".join(lines), encoding="utf-8")
     if not Path(setting.model).exists():
         _write_model(setting, [text for pair in pairs for text in pair.values()])
+    save_steps(_sorted_steps(setting, pairs), setting.sorted_steps)
     return 0
 
 
@@ -62,6 +63,34 @@ def _pairs(data: str) -> list[dict[str, str]]:
         if all(text.strip() for text in texts):
             found.append(dict(zip(COLUMNS, texts, strict=True)))
     return found
+
+
+def _sorted_steps(setting: Setting, pairs: list[dict[str, str]]) -> list[Step]:
+    """Return steps of the data sorted by length and cut into batches, evenly spaced batches, in random order.
+
+    All of the data is sorted: the few examples of the timed steps alone would leave much more padding.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(setting.model)
+
+    def ids(name: str, end: list[int]) -> list[list[int]]:
+        texts = [pair[name] for pair in pairs]
+        return [[*one, *end] for one in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+    stop = [tokenizer.eos_token_id]
+    examples = []
+    for prompt, chosen, rejected in zip(ids("prompt", []), ids("chosen", stop), ids("rejected", stop), strict=True):
+        if setting.loss == "kto":
+            examples.append(Example(prompt=prompt, completions=[chosen], desirable=True))
+            examples.append(Example(prompt=prompt, completions=[rejected], desirable=False))
+        else:
+            examples.append(Example(prompt=prompt, completions=[chosen, rejected], desirable=True))
+    examples = sorted((one for one in examples if one.longest <= CONTEXT), key=lambda one: one.longest)
+    batches = [examples[at : at + setting.batch] for at in range(0, len(examples) - setting.batch + 1, setting.batch)]
+    total = setting.warmup + setting.steps
+    spaced = [batches[(2 * at + 1) * len(batches) // (2 * total)] for at in range(total)]
+    return [spaced[at] for at in np.random.default_rng(SEED).permutation(total)]
 
 
 def _write_model(setting: Setting, texts: list[str]) -> None:
