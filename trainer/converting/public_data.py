@@ -29,8 +29,8 @@ def hh(row: Row) -> list[Row]:
 def shp(row: Row, min_score_ratio: float | None = None) -> list[Row]:
     """Return the pair of a row of stanfordnlp/SHP: two comments on a post, the one with the higher score chosen.
 
-    Source: Ethayarajh et al. 2022, "Understanding dataset difficulty with V-usable information". The card of the data
-    advises to train on score ratios of 2 and more.
+    Source: Ethayarajh et al. 2022, "Understanding dataset difficulty with V-usable information". By the data's card,
+    pairs with a large ratio of scores, 2 say, give the stronger signal.
 
     Args:
         row: history, human_ref_A, human_ref_B, score_A, score_B; labels where present.

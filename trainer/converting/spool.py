@@ -18,6 +18,7 @@ from trainer.files import writing
 
 Ints = NDArray[np.int64]
 _KEY_BYTES = 16
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def key_of(value: Any) -> bytes:
@@ -51,7 +52,7 @@ class Spool:
 
     def add(self, row: Row, key: bytes) -> bytes:
         """Put down a row under a key, and return its line of JSON."""
-        line = (json.dumps(row.values, ensure_ascii=False) + "\n").encode("utf-8", "surrogatepass")
+        line = (_encode(row.values) + "\n").encode("utf-8", "surrogatepass")
         with writing(self._folder):
             size = self._file.write(json.dumps(row.place).encode() + b"\t" + line)
         self._starts.append(self._starts[-1] + size)
