@@ -20,6 +20,7 @@ from halotheory.proving.enclose import sign
 _PATIENCE = 5.0  # seconds for one curve's point
 _RELATIVE = 4e-4  # half the width of an enclosure, of the smaller of beta and 1 - beta
 _CLOSE = 1e-6
+_HALVINGS, _APART = 40, Rational(1, 10**7)
 _TIMES = Rational(11, 10)
 _TWO_LOG_THREE = Rational(219722, 100_000)  # a little less
 
@@ -247,6 +248,40 @@ def _above(difference: Expr, least: Expr, beta: Rational, k: Rational, ends: lis
         course(difference, delta, low, high, Deadline(_PATIENCE), strictly=True).status is Status.PROVED
         for low, high in pieces
     )
+
+
+def crossing(margin: Expr, low: Rational, high: Rational) -> tuple[Rational, Rational]:
+    """Return two delta, close together, at which a margin is positive and then negative, by ball arithmetic.
+
+    Args:
+        margin: in delta.
+        low: a delta at which it is positive.
+        high: a larger one at which it is not.
+
+    Raises:
+        ArithmeticError: its signs at the two are not those.
+    """
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if sign(margin, {delta: middle}) == 1 else (low, middle)
+    low, high = low - _APART, high + _APART
+    if low <= 0 or sign(margin, {delta: low}) != 1 or sign(margin, {delta: high}) != -1:
+        raise ArithmeticError(f"no crossing between delta = {float(low)} and {float(high)}")
+    return low, high
+
+
+def shares(ends: tuple[Rational, Rational], k: Rational) -> Enclosed:
+    """Return an interval of t that holds those of two delta and all between.
+
+    Raises:
+        ArithmeticError: the two are too far apart.
+    """
+    t = 1 / (1 + float(k) * np.exp(-float(sum(ends)) / 2))
+    found = around(t, 1e-5 * min(1, 100 * min(t, 1 - t)))
+    low, high = (1 / (1 + k * exp(-end)) for end in ends)
+    if sign(low - found.low) != 1 or sign(found.high - high) != 1:
+        raise ArithmeticError(f"t is too wide between delta = {float(ends[0])} and {float(ends[1])}")
+    return found
 
 
 def enclosed(number: Expr) -> Enclosed:

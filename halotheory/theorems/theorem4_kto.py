@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sympy import E, Expr, Integer, Rational, UnevaluatedExpr, diff, exp, log, symbols
 
+from halotheory.theorems import kto_through_kl as through
 from halotheory.theorems.claims import (
     Boundary,
     Claim,
@@ -94,14 +95,17 @@ def verify() -> Statement:
             when_the_loss_falls(),
             enough_for_the_fall(),
             dynamics_through_kl(),
+            through.starts_near_the_indicator(),
+            through.no_start_for_large_beta(),
+            through.starts_below_the_reference(),
         ],
-        boundaries=[value_boundary(), fall_boundary(), interior_minimisers()],
+        boundaries=[value_boundary(), fall_boundary(), interior_minimisers(), through.rest_points()],
         notes=(
             "The proof says that the loss falls in u_a and rises in u_b, 'and thus' in the two rewards; but z0 is the "
             "mean reward under the policy, and u_a tends to 0 as t tends to 1. With z0 a constant the step is sound.",
             "None of this depends on p: under loss neutrality p only scales the part of the loss that moves.",
             "Trained with z0 detached, a two-output policy goes to y_a all the same, while the loss it reports may "
-            "rise on the way; with gradients through z0 it may stop short of y_a.",
+            "rise on the way; with gradients through z0 it may stop short of y_a, and for beta >= 1 it always does.",
         ),
     )
 

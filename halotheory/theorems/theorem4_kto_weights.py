@@ -20,7 +20,7 @@ from halotheory.theorems.claims import (
     more_than,
     refutation,
 )
-from halotheory.theorems.kto_curves import Enclosed, arguments, around, delta
+from halotheory.theorems.kto_curves import Enclosed, arguments, crossing, delta, shares
 from halotheory.theorems.kto_loss import pull, put, slope, weights
 
 _WORLDS, _POLICIES, _PATIENCE = 2000, 801, 5.0
@@ -323,19 +323,10 @@ def rest_point(strength: Rational, reference: Rational, first: Rational, second:
     low, high = ZERO, Integer(1)
     while sign(force, {delta: high}) == 1:
         high *= 2
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (middle, high) if sign(force, {delta: middle}) == 1 else (low, middle)
-    low -= Rational(1, 10**6)
-    rises = course(force, delta, ZERO, low, Deadline(_PATIENCE), strictly=True).status is Status.PROVED
-    if low <= 0 or not rises or sign(force, {delta: high}) != -1:
+    ends = crossing(force, low, high)
+    if course(force, delta, ZERO, ends[0], Deadline(_PATIENCE), strictly=True).status is not Status.PROVED:
         raise ArithmeticError(f"no rest point at beta = {strength}, pi_ref(y_a) = {reference}")
-    share = 1 / (1 + odds * exp(-(low + high) / 2))
-    found = around(float(share), 1e-5)
-    ends = [1 / (1 + odds * exp(-end)) for end in (low, high)]
-    if sign(ends[0] - found.low) != 1 or sign(found.high - ends[1]) != 1:
-        raise ArithmeticError(f"the rest point at beta = {strength}, pi_ref(y_a) = {reference} is too wide")
-    return found
+    return shares(ends, odds)
 
 
 def _least_within() -> Trial:

@@ -42,6 +42,9 @@ _betas = st.floats(0.02, 4)
         ("when_the_loss_falls", PROVED),
         ("enough_for_the_fall", PROVED),
         ("dynamics_through_kl", REFUTED),
+        ("starts_near_the_indicator_through_kl", PROVED),
+        ("no_start_through_kl_and_large_beta", PROVED),
+        ("starts_below_the_reference_through_kl", PROVED),
     ],
 )
 def test_what_is_decided(name: str, status: Status) -> None:
@@ -49,7 +52,7 @@ def test_what_is_decided(name: str, status: Status) -> None:
 
 
 def test_every_claim_is_listed_here() -> None:
-    assert len(CLAIMS) == len(STATEMENT.claims) == 15
+    assert len(CLAIMS) == len(STATEMENT.claims) == 18
 
 
 def arguments(s: np.ndarray, log_odds: float, beta: float, z0: float | None = None) -> tuple[np.ndarray, np.ndarray]:
