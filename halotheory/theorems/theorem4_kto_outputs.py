@@ -3,6 +3,7 @@
 import numpy as np
 from sympy import Expr, Integer, Rational, UnevaluatedExpr, diff, exp, log, symbols
 
+from halotheory.theorems import kto_outputs_kl as kl
 from halotheory.theorems.claims import Claim, Statement, Trial, at_least, claim, equal, given, more_than, refutation
 from halotheory.theorems.kto_loss import put, weights
 
@@ -45,11 +46,25 @@ def verify() -> Statement:
             first_step_with_the_advice(),
             every_start_leads_to_the_majority(),
             where_gradients_vanish(),
+            kl.majority_rises_on_the_way(),
+            kl.minimiser_with_kl(),
+            kl.minimiser_with_kl_and_large_beta(),
+            kl.weights_with_kl(),
+            kl.rest_points_through_kl(),
+            kl.dynamics_through_kl_of_three(),
         ],
+        boundaries=[kl.minimisers()],
         notes=(
             "Outputs that nobody judged matter: with z0 = KL as part of the objective, giving some of them probability "
-            "is always better than y_a alone, for every beta and pi_ref.",
-            "On its way the policy may take probability from y_b and give it to such outputs faster than to y_a.",
+            "is always better than y_a alone, for every beta and pi_ref. The less pi_ref gives to y_a, the less does "
+            "the minimiser, too, though no faster than 1/log(1/pi_ref(y_a)).",
+            "On its way the policy may take probability from y_b and give it to such outputs faster than to y_a: with "
+            "z0 a constant even on the way from pi_ref under loss neutrality (majority_rises_on_the_way). With z0 = KL "
+            "held fixed this is shown at other policies only, or for lambda_D < lambda_U; no such way from pi_ref is "
+            "known, and none is excluded.",
+            "With gradients through KL the flow from pi_ref may stop short of y_a (dynamics_through_kl_of_three). It "
+            "need not: in simulations, which prove nothing, it goes to y_a from a uniform pi_ref at beta = 1/10, "
+            "although policies next to that end are better.",
         ),
     )
 
