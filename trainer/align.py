@@ -1,15 +1,15 @@
 """A whole run: from a configuration to a model on disk."""
 
-import copy
 import hashlib
 import inspect
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -18,20 +18,22 @@ from torch import Tensor
 from halotheory.contract import Loss, load_loss
 from trainer import checkpoint, metrics
 from trainer.balance import balanced_weights
-from trainer.batch import Sequences
+from trainer.batch import Sequences, matched, mismatched
 from trainer.checkpoint import Position
 from trainer.codec import Limits
 from trainer.config import AlignConfig
 from trainer.data import read_rows
 from trainer.errors import TrainerError
 from trainer.feedback import control_tokens, learns_from_labels
-from trainer.logps import Scorer, completion_logps, token_logps
+from trainer.logps import Scorer, policy_of
 from trainer.loop import Training, train
 from trainer.metrics import Window
 from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
 from trainer.order import Order
+from trainer.policy import Policy, pack_if_exact
 from trainer.probe import sees_its_batch
 from trainer.progress import say
+from trainer.reference import Folder, default_folder, fingerprint, score
 from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.schedule import make_optimizer
 from trainer.tokens import DataReport, TokenTable, tokenize
@@ -143,12 +145,17 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
 
     model = load_model(config.model)
     _check_vocabulary(model, table, config.model)
-    reference = _reference(model, table, config, loss)
-    model.train(config.dropout)
+    policy = Policy(model, DTYPES[config.dtype])
+    reference_print = fingerprint(model, policy.dtype) if loss.needs_reference else ""
     set_seed(config.seed, device_specific=True)
-    policy, optimizer = accelerator.prepare(model, make_optimizer(model, config))
+    wrapped, optimizer = accelerator.prepare(policy, make_optimizer(policy, config))
+    reason = pack_if_exact(policy, wrapped, _some(table), table.longest)
+    if reason:
+        tell(f"rows are padded: {config.model} cannot share one row among sequences: {reason}")
     steps = config.max_steps or math.ceil(config.epochs * order.steps_per_epoch)
-    scorer = _scorer(loss, policy, reference, accelerator, DTYPES[config.dtype])
+    reference = _reference(policy, wrapped, reference_print, table, order, steps, config, loss, accelerator)
+    model.train(config.dropout)
+    scorer = _scorer(loss, policy, wrapped, reference, accelerator)
     training = Training(
         config=config,
         loss=loss,
@@ -156,7 +163,7 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         codec=codec,
         order=order,
         accelerator=accelerator,
-        policy=policy,
+        policy=wrapped,
         optimizer=optimizer,
         scorer=scorer,
         steps=steps,
@@ -218,6 +225,7 @@ def _order(table: TokenTable, loss: Loss, config: AlignConfig, processes: int, t
         micro_batch_size=together,
         seed=config.seed,
         mismatched=loss.needs_kl,
+        scattered=config.scatter_prompts,
     )
     clashes = order.clashes(order.epoch(0)) if loss.needs_kl else 0
     if clashes:
@@ -237,31 +245,79 @@ def _check_vocabulary(model: Any, table: TokenTable, name: str) -> None:
         )
 
 
-def _reference(model: Any, table: TokenTable, config: AlignConfig, loss: Loss) -> Any:
-    """Return the frozen reference model, or None for a loss that needs none."""
+def _some(table: TokenTable) -> Sequences:
+    """Return the beginnings of two sequences, with unlike prompts where there are any."""
+    sequences = matched(table, np.array([0, len(table) - 1]))
+    return Sequences(
+        prompts=tuple(prompt[:24] for prompt in sequences.prompts[:2]),
+        completions=tuple(completion[:8] for completion in sequences.completions[:2]),
+    )
+
+
+def _reference(
+    policy: Policy,
+    wrapped: Any,
+    own_print: str,
+    table: TokenTable,
+    order: Order,
+    steps: int,
+    config: AlignConfig,
+    loss: Loss,
+    accelerator: Accelerator,
+) -> Callable[[Sequences], Tensor]:
+    """Return the log-probabilities that the run needs of its reference model, which is not kept.
+
+    Args:
+        policy: the starting model, which is the reference unless another is named.
+        wrapped: the policy as it is wrapped for several processes.
+        own_print: the fingerprint of the policy.
+    """
     if not loss.needs_reference:
-        return None
-    if config.reference_model is None:
-        reference = copy.deepcopy(model)
-    else:
-        reference = load_model(config.reference_model, option="--reference-model")
-        _check_vocabulary(reference, table, config.reference_model)
-    return reference.requires_grad_(False).eval()
+        return _no_reference
+    name = own_print
+    if config.reference_model is not None:
+        model = load_model(config.reference_model, option="--reference-model")
+        _check_vocabulary(model, table, config.reference_model)
+        policy = Policy(model.requires_grad_(False), policy.dtype)
+        name = fingerprint(model, policy.dtype)
+        wrapped = accelerator.prepare_model(policy, evaluation_mode=True)
+        pack_if_exact(policy, wrapped, _some(table), table.longest)
+    by_token = loss.kind == "token"
+    root = Path(config.reference_cache) if config.reference_cache else default_folder()
+    kept = None if config.reference_cache == "none" else root / name / ("tokens" if by_token else "sums")
+    folder = Folder(path=kept, by_token=by_token)
+    return score(wrapped, policy.layout, _scored(table, order, steps, loss), folder, accelerator)
 
 
-def _scorer(loss: Loss, policy: Any, reference: Any, accelerator: Accelerator, dtype: torch.dtype) -> Scorer:
-    if reference is not None:
-        reference.to(accelerator.device)
+def _no_reference(sequences: Sequences) -> Tensor:
+    raise AssertionError("a loss that names no reference argument asked for one")
 
+
+def _scored(table: TokenTable, order: Order, steps: int, loss: Loss) -> Iterator[Sequences]:
+    """Yield what the reference model is asked about in a run: examples, and mismatched ones of every step."""
+    direct = any(name.startswith("reference_") for name in loss.arguments)
+    seen = np.zeros(len(table), bool)
+    for step in range(steps):
+        for microbatch in order.step(*divmod(step, order.steps_per_epoch)):
+            if direct and not seen[microbatch].all():
+                seen[microbatch] = True
+                yield matched(table, microbatch)
+            if loss.needs_kl:
+                yield mismatched(table, microbatch, np.roll(microbatch, -1))
+
+
+def _scorer(
+    loss: Loss,
+    policy: Policy,
+    wrapped: Any,
+    reference: Callable[[Sequences], Tensor],
+    accelerator: Accelerator,
+) -> Scorer:
     def mean(values: Tensor, counts: bool) -> Tensor:
         total, count = accelerator.reduce(torch.stack([values.sum(), values.new_tensor(len(values))]) * counts)
         return total / count
 
-    def score(model: Any) -> Callable[[Sequences], Tensor]:
-        of = token_logps if loss.kind == "token" else completion_logps
-        return lambda sequences: of(model, sequences, dtype)
-
-    return Scorer(loss=loss, policy=score(policy), reference=score(reference), mean=mean)
+    return Scorer(loss=loss, policy=policy_of(wrapped), layout=policy.layout, reference=reference, mean=mean)
 
 
 def _fingerprint(table: TokenTable, loss: Loss) -> str:

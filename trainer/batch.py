@@ -1,6 +1,8 @@
-"""From examples to padded tensors: sequences of prompt and completion, padded on the right."""
+"""Which prompts and completions are scored together, whatever layout a model reads them in."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,81 +11,75 @@ from torch import Tensor
 
 from trainer.tokens import Ints, TokenTable
 
-IGNORED = -100
-"""The target of a position that is not scored."""
+Tokens = NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sequences:
-    """Prompts with completions, ready for a causal model.
+    """Prompts with completions, in the order in which a loss is told of them.
 
     Attributes:
-        input_ids: (batch, time), padded on the right with 0.
-        attention_mask: (batch, time), 1 on tokens, 0 on padding.
-        targets: (batch, time - first): from position `first` on, the token where it belongs to the completion,
-            otherwise IGNORED.
-        first: the least prompt length: no earlier position holds a completion's token.
-        lengths: completion lengths, (batch,), float32.
-        tokens: how many tokens, padding left out.
+        prompts: the tokens of each sequence's prompt, at least one.
+        completions: the tokens of each sequence's completion, at least one, stop token included.
     """
 
-    input_ids: Tensor
-    attention_mask: Tensor
-    targets: Tensor
-    first: int
-    lengths: Tensor
-    tokens: int
+    prompts: tuple[Tokens, ...]
+    completions: tuple[Tokens, ...]
 
-    def mask(self) -> Tensor:
-        """Return where completions have tokens, counted from their own first one: bool, (batch, longest)."""
-        return torch.arange(int(self.lengths.max()), device=self.lengths.device) < self.lengths[:, None]
+    def __len__(self) -> int:
+        return len(self.completions)
 
-    def to(self, device: torch.device) -> "Sequences":
-        """Return the same on a device."""
-        return Sequences(
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            attention_mask=self.attention_mask.to(device, non_blocking=True),
-            targets=self.targets.to(device, non_blocking=True),
-            first=self.first,
-            lengths=self.lengths.to(device, non_blocking=True),
-            tokens=self.tokens,
-        )
+    def __iter__(self) -> Iterator[tuple[Tokens, Tokens]]:
+        return zip(self.prompts, self.completions, strict=True)
+
+    @cached_property
+    def completion_lengths(self) -> Ints:
+        """How many tokens each completion has, (len,)."""
+        return np.array([len(completion) for completion in self.completions], np.int64)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the sequences have, each prompt counted with every completion of it."""
+        return sum(map(len, self.prompts)) + int(self.completion_lengths.sum())
+
+    def lengths(self, device: torch.device) -> Tensor:
+        """Return the completions' lengths as a loss is told them, float32, (len,)."""
+        return torch.from_numpy(self.completion_lengths.astype(np.float32)).to(device)
+
+    def mask(self, device: torch.device) -> Tensor:
+        """Return where completions have tokens, counted from their own first one: bool, (len, longest)."""
+        at = np.arange(self.completion_lengths.max())
+        return torch.from_numpy(at < self.completion_lengths[:, None]).to(device)
 
 
 def matched(table: TokenTable, examples: Ints) -> Sequences:
     """Return each example's prompt with its completions: all first ones (chosen), then all second (rejected)."""
     columns = table.completion_length.shape[1]
-    return pad(table, np.tile(examples, columns), np.tile(examples, columns), np.repeat(range(columns), len(examples)))
+    return _sequences(
+        table, np.tile(examples, columns), np.tile(examples, columns), np.repeat(range(columns), len(examples))
+    )
 
 
 def mismatched(table: TokenTable, examples: Ints, others: Ints) -> Sequences:
     """Return each example's prompt with another example's completion, for the reference point z0."""
-    return pad(table, examples, others, np.zeros(len(examples), np.int64))
+    return _sequences(table, examples, others, np.zeros(len(examples), np.int64))
 
 
-def pad(table: TokenTable, prompts: Ints, completions: Ints, columns: NDArray[np.integer]) -> Sequences:
-    """Return prompt i followed by completion j for each (i, j) of `prompts`, `completions`.
-
-    A prompt that is too long before another's completion loses its first tokens, BOS excepted.
-    """
-    completion_length = table.completion_length[completions, columns]
-    whole = table.prompt_length[prompts]
-    prompt_length = np.minimum(whole, table.max_length - completion_length)
-    length = prompt_length + completion_length
-    time = np.arange(length.max())
-    cut = (whole - prompt_length)[:, None] * (time >= np.minimum(table.bos_length, prompt_length - 1)[:, None])
-    in_prompt = table.prompt_start[prompts][:, None] + time + cut
-    in_completion = (table.completion_start[completions, columns] - prompt_length)[:, None] + time
-    is_token = time < length[:, None]
-    is_completion = is_token & (time >= prompt_length[:, None])
-    where = np.where(is_completion, in_completion, in_prompt)
-    input_ids = np.where(is_token, table.tokens[np.where(is_token, where, 0)], 0)
-    first = int(prompt_length.min())
-    return Sequences(
-        input_ids=torch.from_numpy(input_ids.astype(np.int64)),
-        attention_mask=torch.from_numpy(is_token.astype(np.int64)),
-        targets=torch.from_numpy(np.where(is_completion, input_ids, IGNORED)[:, first:].astype(np.int64)),
-        first=first,
-        lengths=torch.from_numpy(completion_length.astype(np.float32)),
-        tokens=int(length.sum()),
+def _sequences(table: TokenTable, prompts: Ints, completions: Ints, columns: NDArray[np.integer]) -> Sequences:
+    """Return prompt i followed by completion j for each (i, j) of `prompts`, `completions`."""
+    spans = zip(
+        table.completion_start[completions, columns], table.completion_length[completions, columns], strict=True
     )
+    answers = tuple(table.tokens[start : start + length] for start, length in spans)
+    asked = tuple(_prompt(table, prompt, len(answer)) for prompt, answer in zip(prompts, answers, strict=True))
+    return Sequences(prompts=asked, completions=answers)
+
+
+def _prompt(table: TokenTable, example: int, completion_length: int) -> Tokens:
+    """Return an example's prompt; one too long before another's completion loses its first tokens, BOS excepted."""
+    start, whole = int(table.prompt_start[example]), int(table.prompt_length[example])
+    tokens, length = table.tokens[start : start + whole], min(whole, table.max_length - completion_length)
+    if length == whole:
+        return tokens
+    kept = min(table.bos_length, length - 1)
+    return np.concatenate([tokens[:kept], tokens[whole - length + kept :]])

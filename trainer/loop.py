@@ -120,12 +120,12 @@ def backward(training: Training, microbatch: Indices, step_examples: int, *, las
     """
     accelerator, table = training.accelerator, training.table
     processes, rank = accelerator.num_processes, accelerator.process_index
-    share = np.array_split(np.arange(len(microbatch)), processes)[rank]
-    counts = len(share) > 0
-    share = share if counts else np.arange(1)
-    examples, neighbours = microbatch[share], np.roll(microbatch, -1)[share]
-    own = matched(table, examples).to(accelerator.device)
-    other = mismatched(table, examples, neighbours).to(accelerator.device) if training.loss.needs_kl else None
+    examples, neighbours = share(microbatch, table.prompt_group, processes)[rank]
+    counts = len(examples) > 0
+    if not counts:
+        examples, neighbours = microbatch[:1], np.roll(microbatch, -1)[:1]
+    own = matched(table, examples)
+    other = mismatched(table, examples, neighbours) if training.loss.needs_kl else None
     desirable = torch.from_numpy(table.desirable[examples]).to(accelerator.device)
 
     with nullcontext() if last else accelerator.no_sync(training.policy):
@@ -137,6 +137,16 @@ def backward(training: Training, microbatch: Indices, step_examples: int, *, las
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (counts * processes / step_examples))
     return Scored(examples=examples, losses=losses.detach().expand(len(examples)), scores=scores)
+
+
+def share(microbatch: Indices, prompt_group: Indices, processes: int) -> list[tuple[Indices, Indices]]:
+    """Return each process's examples of a microbatch, and beside each the one whose completion it is mismatched with.
+
+    Completions of one prompt go to one process, as far as the shares stay equal, which computes the prompt once.
+    """
+    together = np.argsort(prompt_group[microbatch], kind="stable")
+    neighbours = np.roll(microbatch, -1)
+    return [(microbatch[at], neighbours[at]) for at in np.array_split(together, processes)]
 
 
 def _clipped(training: Training) -> float:

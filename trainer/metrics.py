@@ -46,7 +46,7 @@ def statistics(losses: Tensor, scores: Scores) -> Tensor:
                 _summed(scores.kl_raw.expand(len(losses))),
             )
         if set(scores.tensors) == {"policy_logps", "desirable", "lengths"}:
-            found["nats_per_token"] = torch.stack([-scores.policy.sum(), scores.sequences.lengths.sum()])
+            found["nats_per_token"] = torch.stack([-scores.policy.sum(), scores.tensors["lengths"].sum()])
         nothing = losses.new_zeros(2)
         return torch.stack([found.get(name, nothing) for name in NAMES]) * scores.counts
 

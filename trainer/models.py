@@ -37,6 +37,13 @@ def load_model(name: str, *, option: str = "--model", dtype: torch.dtype = torch
     return model.eval()
 
 
+def checkpoint_activations(model: Any) -> None:
+    """Keep no activations inside layers: they are computed again in the backward pass."""
+    name = "activation_checkpointing_enable"  # transformers 5.20 renamed it
+    enable = getattr(model, name, None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})
+
+
 def load_codec(name: str, chat_template: str | None) -> Codec:
     """Return how text becomes tokens for a model.
 

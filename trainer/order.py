@@ -23,6 +23,8 @@ class Order:
         micro_batch_size: examples per microbatch, over all processes.
         seed: of the shuffling.
         mismatched: whether each example's neighbour (cyclically) is to answer another prompt, for z0.
+        scattered: whether examples are shuffled one by one; otherwise those of one prompt come together, at most half
+            a microbatch of them, so that their prompt is computed once.
     """
 
     prompt_group: Indices
@@ -30,6 +32,7 @@ class Order:
     micro_batch_size: int
     seed: int
     mismatched: bool
+    scattered: bool = False
     _latest: list[Any] = field(default_factory=lambda: [None, None], init=False, repr=False, compare=False)
 
     @property
@@ -41,7 +44,7 @@ class Order:
 
     def epoch(self, epoch: int) -> list[list[Indices]]:
         """Return the steps of an epoch, each a list of microbatches, each the indices of its examples."""
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.prompt_group))
+        order = self._shuffled(np.random.default_rng([self.seed, epoch]))
         cuts = np.arange(1, self.steps_per_epoch) * self.batch_size
         steps = [self._microbatches(step) for step in np.split(order, cuts)]
         if self.mismatched and len(np.unique(self.prompt_group)) < len(order):
@@ -50,6 +53,18 @@ class Order:
             for microbatch in every:
                 microbatch[:] = apart(microbatch, self.prompt_group)
         return steps
+
+    def _shuffled(self, rng: np.random.Generator) -> Indices:
+        """Return all examples in a random order, in which those of one prompt stand together in small pieces."""
+        order = rng.permutation(len(self.prompt_group))
+        if self.scattered or len(np.unique(self.prompt_group)) == len(order):
+            return order
+        _, group = np.unique(self.prompt_group[order], return_inverse=True)
+        by_group = np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(group[by_group], prepend=-1))
+        within = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+        piece = np.cumsum(within % max(1, self.micro_batch_size // 2) == 0) - 1
+        return order[by_group[np.argsort(rng.permutation(piece[-1] + 1)[piece], kind="stable")]]
 
     def step(self, epoch: int, at: int) -> list[Indices]:
         """Return the microbatches of one step of an epoch."""

@@ -33,7 +33,7 @@ def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
             raise TrainerError(f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite")
         return False
     stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
-    changed = [name for name in differing_keys(stored, wanted) if name != "output"]
+    changed = [name for name in differing_keys(stored, wanted) if name not in {"output", "reference_cache"}]
     if changed:
         told = ", ".join(f"{name} was {stored.get(name)} and is {wanted.get(name)}" for name in changed)
         raise TrainerError(
@@ -56,7 +56,7 @@ def open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Los
 
 def save_model(training: Training, report: DataReport) -> None:
     """Write the model, its tokenizer and its card as `output/model`, at once."""
-    model = training.accelerator.unwrap_model(training.policy).to(DTYPES[training.config.dtype])
+    model = training.accelerator.unwrap_model(training.policy).model.to(DTYPES[training.config.dtype])
     if model.generation_config is not None and model.generation_config.eos_token_id is None:
         model.generation_config.eos_token_id = list(training.codec.stops)
     path = training.output / "model"

@@ -48,6 +48,11 @@ class TokenTable:
     def __len__(self) -> int:
         return len(self.places)
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence that can come of it: any prompt with any completion, cut to `max_length`."""
+        return min(self.max_length, int(self.prompt_length.max() + self.completion_length.max()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dropped:

@@ -205,7 +205,7 @@ def align(it: Demo) -> None:
             *("trainer", "align", "--loss", loss, *set_words(SETTINGS), "--model", it.path("sft/model")),
             *("--data", it.path(data), "--output", it.path(name), "--learning-rate", LEARNING_RATE),
             *("--batch-size", batch, "--micro-batch-size", batch, "--max-steps", str(STEPS)),
-            *("--log-steps", "2", "--seed", str(it.seed)),
+            *("--log-steps", "2", "--seed", str(it.seed), "--reference-cache", it.path("reference")),
         )
 
 

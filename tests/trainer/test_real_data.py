@@ -105,7 +105,7 @@ def test_the_loss_on_real_feedback_falls_over_six_epochs(
     first, last = (sum(line["loss"] for line in part) / 3 for part in (lines[:3], lines[-3:]))
     assert len(lines) == 18
     assert last < 0.9 * first
-    assert lines[-1]["reward_margin"] > 1
+    assert min(line["reward_margin"] for line in lines[-3:] if "reward_margin" in line) > 1  # where both labels were
 
 
 def truncated(folder: Path, source: str, context: int = 128) -> tuple[int, int]:

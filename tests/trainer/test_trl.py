@@ -69,7 +69,7 @@ def ours(training: Training) -> tuple[float, dict[str, Tensor]]:
     scored = backward(training, microbatch, len(microbatch), last=True)
     if scored.scores.kl_raw is not None:
         assert float(scored.scores.kl_raw) > 0.1  # the reference point matters here
-    return float(scored.losses.mean()), {name: weight.grad for name, weight in training.policy.named_parameters()}
+    return float(scored.losses.mean()), {name: weight.grad for name, weight in training.policy.model.named_parameters()}
 
 
 def assert_same(one: tuple[float, dict[str, Tensor]], other: tuple[float, dict[str, Tensor]]) -> None:

@@ -1,0 +1,46 @@
+"""The head's log-probabilities and gradients, against log_softmax, kept and computed anew."""
+
+import pytest
+import torch
+
+from trainer import head
+from trainer.head import target_logps
+
+
+@pytest.mark.parametrize("kept", [0, 2**28])
+@pytest.mark.parametrize("chunk", [1, 50, 2**24])
+@pytest.mark.parametrize("biased", [False, True])
+def test_values_and_gradients_are_those_of_log_softmax(
+    kept: int, chunk: int, biased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head, "KEPT", kept)
+    monkeypatch.setattr(head, "_CHUNK", chunk)
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(7, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
+    bias = torch.randn(11, requires_grad=True) if biased else None
+    inputs = [hidden, weight, *([bias] if bias is not None else [])]
+    targets, upstream = torch.randint(11, (7,)), torch.randn(7)
+    logits = hidden @ weight.T + (bias if bias is not None else 0)
+    expected = logits.log_softmax(1).gather(1, targets[:, None])[:, 0]
+    found = target_logps(hidden, weight, bias, targets)
+    torch.testing.assert_close(found, expected)
+    ours = torch.autograd.grad(found @ upstream, inputs)
+    theirs = torch.autograd.grad(expected @ upstream, inputs)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_frozen_head_gets_no_gradient() -> None:
+    hidden, weight = torch.randn(3, 5, requires_grad=True), torch.randn(11, 5)
+    target_logps(hidden, weight, None, torch.tensor([0, 1, 2])).sum().backward()
+    assert hidden.grad is not None
+    assert weight.grad is None
+
+
+def test_under_autocast_the_softmax_stays_float32() -> None:
+    hidden, weight, targets = torch.randn(64, 32), torch.randn(99, 32), torch.randint(99, (64,))
+    high = target_logps(hidden, weight, None, targets)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = target_logps(hidden, weight, None, targets)
+    assert low.dtype == torch.float32
+    assert 0 < float((low - high).abs().max()) < 0.2

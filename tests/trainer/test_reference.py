@@ -1,0 +1,116 @@
+"""Reference log-probabilities: computed once, kept by what they are of, and never another model's."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from tests.trainer.test_batch import CPU
+from tests.trainer.test_forest import SHARED, model, sequences
+from tests.trainer.tiny import make_model
+from trainer.batch import Sequences
+from trainer.padded import pad
+from trainer.policy import Policy
+from trainer.reference import Folder, default_folder, fingerprint, keys, score, unscored
+
+CROSSED = sequences([([30], [8, 9]), ([5, 6, 7], [31, 32, 33])])
+
+
+class Counted:
+    """A model's forward pass that counts the sequences that it scores."""
+
+    def __init__(self) -> None:
+        self.policy, self.scored = Policy(model()), 0
+
+    def __call__(self, sequences: Sequences) -> torch.Tensor:
+        self.scored += len(sequences)
+        return self.policy(pad(sequences, CPU))
+
+    def asked(self, folder: Folder, *wanted: Sequences, **how: Any) -> Any:
+        return score(self, lambda sequences: sequences, wanted, folder, Accelerator(cpu=True), **how)
+
+
+@pytest.mark.parametrize("by_token", [False, True])
+def test_what_is_asked_twice_is_computed_once_also_by_a_later_run(tmp_path: Path, by_token: bool) -> None:
+    folder, model = Folder(path=tmp_path, by_token=by_token), Counted()
+    found = model.asked(folder, SHARED, CROSSED, SHARED)
+    assert model.scored == 5  # of the six sequences two are alike
+    expected = model.policy(pad(SHARED, CPU)).detach()
+    torch.testing.assert_close(found(SHARED), expected if by_token else expected.sum(dim=1))
+    later = Counted()
+    again = later.asked(folder, CROSSED, SHARED)
+    assert later.scored == 0
+    assert torch.equal(again(SHARED), found(SHARED))
+    assert torch.equal(again(CROSSED), found(CROSSED))
+
+
+def test_a_part_that_a_crash_left_broken_counts_as_absent(tmp_path: Path) -> None:
+    folder = Folder(path=tmp_path, by_token=False)
+    expected = Counted().asked(folder, SHARED)(SHARED)
+    (part,) = tmp_path.glob("*.npz")
+    part.write_bytes(part.read_bytes()[:200])
+    again = Counted()
+    assert torch.equal(again.asked(folder, SHARED)(SHARED), expected)
+    assert again.scored == 3
+
+
+def test_what_was_computed_before_a_crash_is_not_computed_again(tmp_path: Path) -> None:
+    folder, model = Folder(path=tmp_path, by_token=False), Counted()
+
+    def fails(sequences: Sequences) -> torch.Tensor:
+        if model.scored:
+            raise KeyboardInterrupt
+        return model(sequences)
+
+    with pytest.raises(KeyboardInterrupt):
+        score(fails, lambda one: one, [SHARED, CROSSED], folder, Accelerator(cpu=True), budget=8, seconds=0)
+    first = model.scored
+    assert 0 < first < 5
+    again = Counted()
+    again.asked(folder, SHARED, CROSSED, budget=8)
+    assert again.scored == 5 - first
+
+
+def test_what_was_not_asked_is_not_answered(tmp_path: Path) -> None:
+    found = Counted().asked(Folder(path=None, by_token=False), SHARED)
+    with pytest.raises(KeyError, match="2 sequences that the reference model has not scored"):
+        found(CROSSED)
+
+
+def test_the_fingerprint_changes_with_weights_configuration_and_arithmetic_only() -> None:
+    one = fingerprint(make_model(), torch.float32)
+    assert fingerprint(make_model(), torch.float32) == one
+    changed = make_model()
+    with torch.no_grad():
+        changed.model.norm.weight[3] += 1e-6
+    others = [
+        fingerprint(changed, torch.float32),
+        fingerprint(make_model(rope_theta=1e6), torch.float32),
+        fingerprint(make_model(), torch.bfloat16),
+    ]
+    assert len({one, *others}) == 4
+
+
+def test_keys_tell_where_the_prompt_ends() -> None:
+    split = sequences([([5, 6], [7]), ([5], [6, 7])])
+    assert len(np.unique(keys(split), axis=0)) == 2
+
+
+def test_sequences_of_one_prompt_come_together_within_the_budget() -> None:
+    from trainer.reference import empty
+
+    batches = list(unscored([SHARED, CROSSED], empty(False), budget=9))
+    assert sum(map(len, batches)) == 5
+    for batch in batches:
+        prompts = {prompt.tobytes(): len(prompt) for prompt in batch.prompts}
+        assert sum(prompts.values()) + int(batch.completion_lengths.sum()) <= 9
+
+
+def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert default_folder() == Path("/somewhere/halotheory/reference")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert default_folder() == Path.home() / ".cache/halotheory/reference"

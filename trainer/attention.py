@@ -1,0 +1,117 @@
+"""Attention over a forest, registered with transformers: each tree apart, each branch blind to its siblings."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every reader of PyTorch knows
+from torch import Tensor
+
+from trainer.forest import Forest
+
+NAME = "halotheory_forest"
+
+_UNREAD = ("s_aux", "sinks", "position_bias", "cache")
+"""Arguments that change what attention computes, and that no tree can be given."""
+
+
+class UnsupportedModelError(Exception):
+    """The model attends in a way that trees do not reproduce."""
+
+
+@dataclass(kw_only=True)
+class Memory:
+    """What one forward pass leaves to the next: detached keys, values and last hidden states of a forest's row.
+
+    Attributes:
+        keys: by layer, (1, heads, row, size); the values alike.
+        hidden: the last hidden states, (row, width).
+        open: whether a pass may still write to it.
+    """
+
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    values: dict[int, Tensor] = field(default_factory=dict)
+    hidden: Tensor | None = None
+    open: bool = True
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None = None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    forest: Forest | None = None,
+    memory: Memory | None = None,
+    softcap: float | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Return attention as transformers' models ask for it.
+
+    Args:
+        module: the layer, whose `layer_idx` names its keys in the memory.
+        query: (1, heads, row, size); key and value alike, with as many heads or fewer.
+        attention_mask: None: the forest tells what is seen.
+        dropout: of the attention weights.
+        scaling: of query times key.
+        forest: what the row holds.
+        memory: keys and values of borrowed prompts; written to while it is open.
+        softcap: of the scores, as in Gemma 2.
+        others: what else models hand to attention: a sliding window, wider than any sequence.
+
+    Returns:
+        (1, row, heads, size), and no weights.
+
+    Raises:
+        UnsupportedModelError: the model gives no forest, or asks for what trees do not reproduce.
+    """
+    if forest is None or any(others.get(name) is not None for name in _UNREAD):
+        raise UnsupportedModelError(type(module).__name__)
+    if memory is not None and memory.open:
+        memory.keys[module.layer_idx], memory.values[module.layer_idx] = key.detach(), value.detach()
+    lengths = [tree.length for tree in forest.trees]
+    parts = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
+    attended = []
+    for at, (q, k, v) in enumerate(parts):
+        tree = forest.trees[at]
+        if tree.borrowed is not None:
+            assert memory is not None
+            prompt = slice(tree.borrowed, tree.borrowed + tree.prompt)
+            k = torch.cat([memory.keys[module.layer_idx][:, :, prompt], k], dim=2)
+            v = torch.cat([memory.values[module.layer_idx][:, :, prompt], v], dim=2)
+        attended.append(_attend(q, _repeated(k, q), _repeated(v, q), forest.mask(at), scaling, dropout, softcap))
+    return torch.cat(attended, dim=2).transpose(1, 2), None
+
+
+def _repeated(states: Tensor, query: Tensor) -> Tensor:
+    """Return keys or values with as many heads as the query."""
+    times = query.shape[1] // states.shape[1]
+    return states if times == 1 else states.repeat_interleave(times, dim=1)
+
+
+def _attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor,
+    scaling: float | None,
+    dropout: float,
+    softcap: float | None,
+) -> Tensor:
+    if softcap is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    scores = query @ key.transpose(2, 3) * (scaling if scaling is not None else query.shape[-1] ** -0.5)
+    scores = softcap * torch.tanh(scores / softcap)
+    weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    return F.dropout(weights, dropout) @ value
+
+
+def register() -> str:
+    """Make this attention known to transformers, and return its name."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attention)
+    return NAME

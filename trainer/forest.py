@@ -1,0 +1,136 @@
+"""Sequences without padding and with every prompt once: a forest of trees, laid end to end in one row.
+
+A tree is a prompt with the completions that follow it as branches. A branch sees the prompt and itself; two branches
+do not see each other. What the model computes for a token is what it would compute in that token's own sequence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.batch import Sequences, Tokens
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """One prompt and its branches, as lengths in tokens.
+
+    Attributes:
+        prompt: of the prompt, >= 1.
+        branches: of the completions, in the order of the row.
+        borrowed: where another forest's row holds the prompt, or None.
+    """
+
+    prompt: int
+    branches: tuple[int, ...]
+    borrowed: int | None = None
+
+    @property
+    def length(self) -> int:
+        """How many tokens of the row are this tree's."""
+        return sum(self.branches) + (self.prompt if self.borrowed is None else 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forest:
+    """Sequences as one row.
+
+    A completion's token is predicted by the hidden state before it: the prompt's last one for the first token.
+
+    Attributes:
+        input_ids: (1, row).
+        positions: of each token in its own sequence, (1, row).
+        trees: in the order of the row.
+        sources: of each scored token, the place in the row of the hidden state that predicts it; the lending
+            forest's row goes on behind this row's end, (scored,).
+        targets: the scored tokens, (scored,).
+        sequence: which sequence each belongs to, (scored,).
+        offset: where in its completion each stands, (scored,).
+        shape: (sequences, longest completion).
+        prompts: where each prompt begins in the row, by its tokens.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    trees: tuple[Tree, ...]
+    sources: Tensor
+    targets: Tensor
+    sequence: Tensor
+    offset: Tensor
+    shape: tuple[int, int]
+    prompts: Mapping[bytes, int]
+    _masks: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+
+    def mask(self, at: int) -> Tensor:
+        """Return which tokens each token of a tree may see, bool, (row tokens, prompt and branch tokens)."""
+        if at not in self._masks:
+            self._masks[at] = _mask(self.trees[at]).to(self.input_ids.device)
+        return self._masks[at]
+
+    def by_completion(self, values: Tensor) -> Tensor:
+        """Return values of the scored tokens, (scored,), as (sequences, longest completion), 0 behind each."""
+        return values.new_zeros(self.shape).index_put((self.sequence, self.offset), values)
+
+
+def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, int] | None = None) -> Forest:
+    """Return sequences as a forest on a device.
+
+    Args:
+        sequences: those with one prompt become one tree.
+        device: of the tensors.
+        borrowed: the prompts of another forest, whose keys and values will be at hand: such a prompt is not in the row.
+    """
+    borrowed = borrowed or {}
+    by_prompt: dict[bytes, list[int]] = {}
+    for at, prompt in enumerate(sequences.prompts):
+        by_prompt.setdefault(prompt.tobytes(), []).append(at)
+
+    row: list[Tokens] = []
+    positions, sources, sequence, offset = [], [], [], []
+    trees, starts, end = [], {}, 0
+    for key, members in by_prompt.items():
+        prompt, answers = sequences.prompts[members[0]], [sequences.completions[at] for at in members]
+        length, elsewhere = len(prompt), borrowed.get(key)
+        if elsewhere is None:
+            starts[key] = end
+            row.append(prompt)
+            positions.append(np.arange(length))
+            end += length
+        last = end - 1 if elsewhere is None else -1 - (elsewhere + length - 1)  # below 0 until the row's end is known
+        trees.append(Tree(prompt=length, branches=tuple(map(len, answers)), borrowed=elsewhere))
+        for at, answer in zip(members, answers, strict=True):
+            row.append(answer)
+            positions.append(length + np.arange(len(answer)))
+            sources.append(np.concatenate([[last], end + np.arange(len(answer) - 1)]))
+            sequence.append(np.full(len(answer), at))
+            offset.append(np.arange(len(answer)))
+            end += len(answer)
+
+    def put(parts: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.concatenate(parts).astype(np.int64)).to(device)
+
+    source = np.concatenate(sources)
+    targets = [sequences.completions[at] for members in by_prompt.values() for at in members]
+    return Forest(
+        input_ids=put(row)[None],
+        positions=put(positions)[None],
+        trees=tuple(trees),
+        sources=put([np.where(source < 0, end - 1 - source, source)]),
+        targets=put(targets),
+        sequence=put(sequence),
+        offset=put(offset),
+        shape=(len(sequences), int(sequences.completion_lengths.max())),
+        prompts=starts,
+    )
+
+
+def _mask(tree: Tree) -> Tensor:
+    """Return which keys (the prompt, then the branches) each query (the row's part of the tree) may see."""
+    lengths = (tree.prompt, *tree.branches)
+    part = np.repeat(np.arange(len(lengths)), lengths)  # 0: the prompt; k: branch k
+    at = np.arange(len(part))
+    seen = ((part == part[:, None]) | (part == 0)) & (at <= at[:, None])
+    return torch.from_numpy(seen[len(part) - tree.length :])

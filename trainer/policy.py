@@ -1,0 +1,150 @@
+"""A causal model as a function from sequences to log-probabilities of their completions' tokens."""
+
+import inspect
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that every reader of PyTorch knows
+from torch import Tensor, nn
+
+from trainer import attention
+from trainer.attention import Memory, UnsupportedModelError
+from trainer.batch import Sequences
+from trainer.forest import Forest, grow
+from trainer.head import target_logps
+from trainer.padded import IGNORED, Padded, by_completion, pad
+
+Layout = Forest | Padded
+"""Sequences as a model reads them."""
+
+
+class Policy(nn.Module):
+    """A causal model of transformers, wrapped or adapted by peft or not, that returns log-probabilities.
+
+    It is one module, head included, so that whatever wraps modules (DDP, FSDP2) wraps all that is computed.
+
+    Attributes:
+        model: the model.
+        dtype: float32, or bfloat16 for a forward pass under autocast.
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.model, self.dtype = model, dtype
+
+    def forward(self, layout: Layout, memory: Memory | None = None) -> Tensor:
+        """Return log pi(y_t|x, y_<t) of the completions' tokens, stop token included; 0 after the last.
+
+        Args:
+            layout: the sequences.
+            memory: of the prompts that a forest borrows; while it is open, this pass writes to it.
+
+        Returns:
+            nats, float32, (sequences, longest completion), <= 0: a completion's first token is at 0 in every row.
+        """
+        with self._autocast(layout.input_ids.device.type):
+            return self._forest(layout, memory) if isinstance(layout, Forest) else self._padded(layout)
+
+    def _forest(self, forest: Forest, memory: Memory | None) -> Tensor:
+        whole, head = self.causal_model, self.causal_model.get_output_embeddings()
+        if type(head) is not nn.Linear:
+            raise UnsupportedModelError(f"its head is a {type(head).__name__}")
+        states = whole.base_model(
+            input_ids=forest.input_ids, position_ids=forest.positions, use_cache=False, forest=forest, memory=memory
+        ).last_hidden_state[0]
+        if memory is not None and memory.open:
+            memory.hidden = states.detach()
+        elif memory is not None:
+            assert memory.hidden is not None
+            states = torch.cat([states, memory.hidden])
+        hidden, softcap = states.index_select(0, forest.sources), getattr(whole.config, "final_logit_softcapping", None)
+        if softcap:
+            logits = softcap * torch.tanh(head(hidden) / softcap)
+            return forest.by_completion(-F.cross_entropy(logits.float(), forest.targets, reduction="none"))
+        return forest.by_completion(target_logps(hidden, head.weight, head.bias, forest.targets))
+
+    def _padded(self, padded: Padded) -> Tensor:
+        """Project to the vocabulary from the first completion on, by the model's own forward pass."""
+        kept = padded.targets.shape[1] + 1
+        projected = {"logits_to_keep": kept} if _can_keep(type(self.causal_model)) else {}
+        output = self.model(
+            input_ids=padded.input_ids, attention_mask=padded.attention_mask, use_cache=False, **projected
+        )
+        logits_BTV = output.logits[:, -kept:-1].float()  # noqa: N806 - batch, time, vocabulary
+        nll = F.cross_entropy(
+            logits_BTV.flatten(0, 1), padded.targets.flatten(), ignore_index=IGNORED, reduction="none"
+        )
+        return by_completion(-nll.view_as(padded.targets), padded)
+
+    @property
+    def causal_model(self) -> Any:
+        """The model with its head, below what peft put around it."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def layout(self, sequences: Sequences, borrowed: Layout | None = None) -> Layout:
+        """Return sequences as this model reads them.
+
+        Args:
+            sequences: to be scored.
+            borrowed: a layout whose keys and values a memory will hold.
+        """
+        device = next(self.parameters()).device
+        if not self.packs:
+            return pad(sequences, device)
+        return grow(sequences, device, borrowed.prompts if isinstance(borrowed, Forest) else None)
+
+    @property
+    def packs(self) -> bool:
+        """Whether the model attends by trees."""
+        return self.causal_model.config._attn_implementation == attention.NAME
+
+    def _autocast(self, device: str) -> AbstractContextManager[Any]:
+        return torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequences, longest: int) -> str | None:
+    """Let a policy read forests if they give it the log-probabilities that padded rows do; return why not, or None.
+
+    Recurrent layers, windows of attention and heads of their own make do with padded rows.
+
+    Args:
+        policy: which attends as it was loaded to.
+        forward: the policy, as it is wrapped for several processes.
+        some: two prompts and completions at least.
+        longest: tokens of the longest sequence of the data.
+    """
+    config = policy.causal_model.config.get_text_config()
+    for name in ("sliding_window", "attention_chunk_size"):
+        if getattr(config, name, None) and getattr(config, name) < longest:
+            return f"its {name} of {getattr(config, name)} is shorter than the longest sequence of {longest} tokens"
+    device, own = next(policy.parameters()).device, config._attn_implementation
+    crossed = Sequences(prompts=some.prompts, completions=(*some.completions[1:], some.completions[0]))
+    with torch.no_grad():
+        expected = [forward(pad(sequences, device)) for sequences in (some, crossed)]
+        try:
+            policy.causal_model.set_attn_implementation(attention.register())
+            if not policy.packs:
+                return "its attention cannot be replaced"
+            memory = Memory()
+            forest = grow(some, device)
+            found = [forward(forest, memory)]
+            memory.open = False
+            found.append(forward(grow(crossed, device, forest.prompts), memory))
+        except Exception as error:  # whatever a model raises at a layout that it cannot read, padded rows remain
+            policy.causal_model.set_attn_implementation(own)
+            return " ".join(str(error).split())[:120] or type(error).__name__
+    exact = policy.dtype == torch.float32 and expected[0].dtype == torch.float32
+    tolerance = 1e-3 if exact else 0.1
+    if all(torch.allclose(*both, rtol=tolerance, atol=tolerance) for both in zip(found, expected, strict=True)):
+        return None
+    policy.causal_model.set_attn_implementation(own)
+    return "its log-probabilities differ when sequences share a row"
+
+
+@cache
+def _can_keep(kind: type) -> bool:
+    """Whether a model's forward pass takes `logits_to_keep`."""
+    return "logits_to_keep" in inspect.signature(kind.forward).parameters
