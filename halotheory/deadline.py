@@ -72,12 +72,15 @@ def in_time(deadline: Deadline, do: Callable[[], T], late: T) -> T:
 def finalizing(frame: FrameType | None) -> bool:
     """Return whether an object is being finalized, or garbage collected, where Python would swallow the exception.
 
-    So it is where an object of z3 is being built: its finalizer would fail on what is not there yet.
+    So it is where an object of z3 is being built: its finalizer would fail on what is not there yet; and where a
+    thread is being started, which would not find itself among the started ones.
     """
     while frame is not None:
         name, file = frame.f_code.co_name, frame.f_code.co_filename
-        callback = name in {"__del__", "gc_callback"} or file.endswith("weakref.py")
-        if callback or (name == "__init__" and file.endswith("z3.py")):
+        callback = name in {"__del__", "gc_callback"} or file.endswith(("weakref.py", "_weakrefset.py"))
+        built = name == "__init__" and file.endswith("z3.py")
+        started = name == "start" and file.endswith("threading.py")
+        if callback or built or started:
             return True
         frame = frame.f_back
     return False

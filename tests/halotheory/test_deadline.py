@@ -1,5 +1,7 @@
 """The time of a check: it runs out, parts get less of it, and limits nest."""
 
+import contextlib
+import threading
 import time
 
 import pytest
@@ -52,3 +54,16 @@ def test_nothing_rings_after_the_body() -> None:
     with time_limit(0.05):
         pass
     time.sleep(0.1)
+
+
+def test_the_alarm_waits_until_a_thread_has_started() -> None:
+    """An exception in the midst would leave a thread that does not find itself among the started ones."""
+    stopped = 0
+    for _ in range(200):
+        with contextlib.suppress(TimeoutError), time_limit(1e-3):
+            while True:
+                thread = threading.Thread(target=int, daemon=True)
+                thread.start()
+                thread.join()
+        stopped += 1
+    assert stopped == 200  # a thread that failed would fail the test: its exception is a warning, and that an error
