@@ -209,15 +209,17 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _json_file(path: Path) -> Iterator[Row]:
-    """Yield the items of a JSON array; a file that is JSON lines in truth is read as such."""
+    """Yield the items of a JSON array; a file that is JSON lines in truth is read as such, line by line."""
     try:
+        with _open(path) as file:
+            first = next((line.lstrip() for line in file if line.strip()), b"")
+        if not first.startswith(b"["):
+            yield from _json_lines(path)
+            return
         with _open(path) as file:
             text = file.read().decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: cannot be read: {error}") from error
-    if not text.lstrip().startswith("["):
-        yield from _json_lines(path)
-        return
     try:
         items = json.loads(text, object_pairs_hook=_unrepeated)
     except json.JSONDecodeError as error:

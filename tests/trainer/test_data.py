@@ -51,6 +51,13 @@ def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("d.jsonl", b'{"a": 1}\n{"a": }\n', "d.jsonl:2: malformed JSON: Expecting value (column 7)"),
+        (
+            "d.jsonl",
+            b'{"a": 1, "a": 2}\n',
+            "d.jsonl:1: malformed JSON: the key 'a' is given twice in one",
+        ),
+        ("d.json", b'[{"a": {"b": 1, "b": 1}}]', "d.json: malformed JSON: the key 'b' is given twice"),
+        ("d.jsonl", b'{"a": 1' + b"0" * 5000 + b"}", "d.jsonl:1: malformed JSON: Exceeds the limit"),
         ("d.jsonl", b'{"a": 1}\n[1]\n', "d.jsonl:2: the row is [1] (list); expected an object"),
         ("d.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "d.jsonl:2: malformed JSON: 'utf-8' codec"),
         ("d.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9], "d.jsonl.gz:100: cannot be read"),

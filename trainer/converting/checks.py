@@ -94,6 +94,17 @@ def standard(row: Row, form: str) -> Row:
     return Row(place=row.place, values=values)
 
 
+def columns_of(row: Row) -> set[str]:
+    """Return the columns of a row, and what its messages have besides role and content: `prompt[].name`."""
+    names = set(row.values)
+    for column in ("prompt", "completion", "chosen", "rejected"):
+        messages = row.values.get(column)
+        if isinstance(messages, list):
+            keys = {key for message in messages if isinstance(message, dict) for key in message}
+            names |= {f"{column}[].{key}" for key in keys - {"role", "content"}}
+    return names
+
+
 def require(row: Row, column: str) -> Any:
     """Return the value of a column.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.config import DataConfig
 from trainer.converting import conversions, oasst, public_data
-from trainer.converting.checks import COLUMNS, READ_TOO, format_of, require, standard
+from trainer.converting.checks import COLUMNS, READ_TOO, columns_of, format_of, require, standard
 from trainer.converting.selection import at_most_of_each, draws
 from trainer.converting.sources import Source
 from trainer.converting.spool import Spool, key_of
@@ -120,7 +120,7 @@ def flow(source: Source, config: DataConfig, folder: Path, tell: Callable[[int],
 
     def watched() -> Iterator[Row]:
         for count, row in enumerate(chain([head], rows), start=1):
-            made.columns.update(row.values)
+            made.columns.update(columns_of(row))
             tell(count)
             yield row
 

@@ -1,6 +1,7 @@
 """Where rows come from: files, folders of files, and data sets of the hub, read row by row."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,8 @@ def _files(folder: Path, split: str) -> tuple[Path, ...]:
         and not path.name.endswith(".report.json")
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-    named = tuple(path for path in files if split in path.name)
+    word = re.compile(rf"(?<!\w){re.escape(split)}(?!\w)")  # train-00000.parquet, and not train_sft-00000.parquet
+    named = tuple(path for path in files if word.search(path.name))
     if named or len(files) == 1:
         return named or tuple(files)
     there = ", ".join(str(path.relative_to(folder)) for path in files[:5]) or "no .jsonl, .json or .parquet file"

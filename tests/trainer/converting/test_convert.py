@@ -240,6 +240,14 @@ def test_the_report_names_each_reason_and_its_first_place(place: Path, trainer: 
     ]
 
 
+def test_what_messages_have_besides_is_left_out_and_said(place: Path, trainer: Command) -> None:
+    row = {"prompt": [{**user("p"), "name": "Ann"}], "chosen": [assistant("a")], "rejected": [assistant("b")]}
+    write_jsonl(place / "in.jsonl", [row])
+    ended = trainer("data", "--data", "in.jsonl", "--output", "out.jsonl")
+    assert "data: in.jsonl: columns left out: prompt[].name" in ended.stderr
+    assert read("out.jsonl") == [{**row, "prompt": [user("p")]}]
+
+
 ALL = "--to unpaired --dedupe --one-per-prompt --keep-desirable 0.5 --shuffle --limit 30 --held-out 0.4"
 
 

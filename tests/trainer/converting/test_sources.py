@@ -76,7 +76,14 @@ def sources_formats() -> tuple[str, ...]:
 
 
 def test_a_folder_gives_the_files_of_its_split(tmp_path: Path) -> None:
-    for name in ("a/train-1.jsonl", "a/train-0.jsonl.gz", "a/test.jsonl", ".git/train.jsonl", "readme.md"):
+    for name in (
+        "a/train-1.jsonl",
+        "a/train-0.jsonl.gz",
+        "a/test.jsonl",
+        "a/train_sft-0.jsonl",
+        ".git/train.jsonl",
+        "readme.md",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     names = [path.name for path in find(str(tmp_path), None, None).files]
