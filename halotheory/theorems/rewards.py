@@ -11,6 +11,9 @@ from halotheory.theorems.claims import Claim, Step, Trial, equal, more_than, ref
 
 _WORLDS, _INPUTS, _OUTPUTS, _TOLERANCE = 1000, 3, 4, 1e-9
 
+EXISTS = "There is an h such that r_a + h gives another distribution of human values than r_a."
+CONSTANT = "Every constant h other than 0 gives another distribution of human values."
+
 Table = Sequence[Sequence[Expr]]
 """A number for each input (rows) and output."""
 ReferencePoint = Callable[[Table], Sequence[Expr]]

@@ -38,17 +38,19 @@ from halotheory.theorems.claims import (
     sigmoid,
 )
 from halotheory.theorems.rewards import (
+    CONSTANT,
+    EXISTS,
     clamped_means,
     clamped_shared_mean,
     exchanged,
     fixed_number,
-    listed,
     relative,
     shared_mean,
     shift_trial,
     unchanged,
     world,
 )
+from halotheory.theorems.two_sided_values import two_sided
 
 beta, s, Z = symbols("beta s Z", positive=True)
 r, u, z0, h, m, E_h = symbols("r u z0 h m E_h", real=True)
@@ -56,8 +58,6 @@ i, n = symbols("i n", integer=True, positive=True)
 w, rewards = IndexedBase("w", real=True), IndexedBase("r", real=True)
 p, q = IndexedBase("p", positive=True), IndexedBase("q", positive=True)
 
-EXISTS = "There is an h such that r_a + h gives another distribution of human values than r_a."
-CONSTANT = "Every constant h other than 0 gives another distribution of human values."
 EVERY = "Every h that is not 0 everywhere gives another distribution of human values."
 SERIES = "For the series of the values of r_a (around 0) and of r_a + h (around h) to be equal, h must be 0."
 
@@ -69,11 +69,11 @@ def verify() -> Statement:
     """Return Theorem 3 under each reading of the reference point."""
     claims = [
         *fixed(),
-        *fixed_two_sided(),
         *per_input(),
         *per_input_clamped(),
         *shared(),
         *shared_clamped(),
+        *two_sided(),
         *taylor(),
         *implied(),
     ]
@@ -124,43 +124,6 @@ def fixed() -> list[Claim]:
             reading=f"{reading} The distribution is that of the outputs of one input x, at which the proof works.",
         ),
         exchanged("fixed_every_h", EVERY, _LADDER, fixed_number, reading),
-    ]
-
-
-def fixed_two_sided() -> list[Claim]:
-    """Return the same for KTO's own value, which is sigmoid(beta (z0 - r)) for undesirable outputs."""
-    reading = "z0 is one fixed number; KTO's own value, lambda_D = lambda_U; D has desirable and undesirable outputs."
-    good, bad, shift = Integer(1), Integer(-2), Integer(1)
-    mean, square, c = symbols("M S c", real=True)
-    after_good, after_bad = UnevaluatedExpr(good + shift), -UnevaluatedExpr(bad + shift)
-    return [
-        claim(
-            "fixed_two_sided_exists",
-            EXISTS,
-            [
-                given("Take h = c, constant. M and S are the means over D of u = r_a - z0 and of u^2."),
-                given("The squared log-odds of a value, over beta^2, are (u + c)^2 for both labels; their mean is:"),
-                more_than(
-                    "For c > 0 and c > -2 M it is larger than S, what it is for r_a: another distribution.",
-                    square + 2 * c * mean + c**2,
-                    square,
-                    [c > 0, c > -2 * mean],
-                ),
-            ],
-            reading=reading,
-        ),
-        refutation(
-            "fixed_two_sided_constant_h",
-            CONSTANT,
-            {"D": "a desirable and an undesirable output of one x", "r_a": listed([good, bad]), "h": shift, "z0": 0},
-            [
-                given("The log-odds, over beta, are r - z0 for desirable and z0 - r for undesirable outputs."),
-                equal("The desirable output now has the value that the undesirable one had ...", after_good, -bad),
-                equal("... and the other way round: the same distribution.", after_bad, good),
-                more_than("Yet the desirable output's value rose.", after_good, good),
-            ],
-            reading=reading,
-        ),
     ]
 
 
@@ -640,6 +603,8 @@ def _notes(claims: Sequence[Claim]) -> list[str]:
         "Of any two that differ at x, the distribution at x and a fixed z0, it is true. The proof announces that they "
         "'do not necessarily induce the same distribution'; that is the theorem's 'there exists'.",
         "'A reward function that maximizes Equation (2)': policies maximise Eq. 2. The proof does not use it.",
+        "With KTO's own value, which turns its argument for undesirable outputs, the answers are the same by reading; "
+        "but a constant h that moves the values may leave their distribution as it is.",
         "A trained model's own reward beta log(pi/pi_ref) is one fixed member of its class: two models with the same "
         "policy have the same values. The theorem is about the rewards of annotators, not of models.",
         "As trained, z0 is shared and clamped. It still absorbs every constant h that keeps the mean at or above 0.",
