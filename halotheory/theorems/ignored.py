@@ -1,6 +1,6 @@
 """Which examples each built-in loss ignores: what its pull on log pi(y|x) tends to as the reward leaves."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import sympy
@@ -71,22 +71,15 @@ class Pull:
         return "both" if len(ends) == 2 else ends[0] if ends else "neither"
 
 
-def ignored_examples(
-    names: Sequence[str] | None = None, *, started: Callable[[str], None] = lambda name: None
-) -> list[Pull]:
+def ignored_examples(names: Sequence[str] | None = None) -> list[Pull]:
     """Return the pulls of built-in losses, the paper's Proposition 2 asked of each.
 
     The derivative is taken with all that is detached, z0 among it, held; then what is detached moves with r.
 
     Args:
         names: some of them; by default all.
-        started: told the name of each loss as its turn comes.
     """
-    found = []
-    for name in halotheory.losses.__all__ if names is None else names:
-        started(name)
-        found += _pulls(name)
-    return found
+    return [pull for name in (halotheory.losses.__all__ if names is None else names) for pull in _pulls(name)]
 
 
 def _pulls(name: str) -> Iterator[Pull]:

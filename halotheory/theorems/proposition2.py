@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sympy import (
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
 _WORLDS, _SIZE = 1000, 8
 _GRID, _DIGITS = 10**8, 6
 
-beta, lam, eps, q, p, d, t = symbols("beta lamda epsilon q p d t", positive=True)
-r, z, z0, s, R = symbols("r z z0 s R", real=True)
+beta, lam, eps, q, p, d, t, m = symbols("beta lamda epsilon q p d t m", positive=True)
+r, z, z0, s, R, other = symbols("r z z0 s R r_j", real=True)
 i, n = symbols("i n", integer=True, positive=True)
 rewards = IndexedBase("r", real=True)
 
+ZERO = Integer(0)
 DEFAULT = Rational(1, 10)
 """The paper's beta."""
 FIXED = "z0 is fixed as r moves."
@@ -146,8 +147,8 @@ def parameters() -> list[Claim]:
     return [
         _softmax_logits(),
         _probabilities_above_one(),
-        _probabilities("1", Integer(1)),
-        _probabilities("below_1", DEFAULT),
+        _probabilities_at_one(),
+        _probabilities_below_one(),
         _probabilities_on_the_simplex(),
     ]
 
@@ -207,29 +208,47 @@ def _probabilities_above_one() -> Claim:
     )
 
 
-def _probabilities(name: str, temper: Expr) -> Claim:
+def _probabilities_at_one() -> Claim:
+    return _probabilities_stay("probabilities_beta_1", Integer(1), [])
+
+
+def _probabilities_below_one() -> Claim:
+    far = (1 - beta) * -r
+    return _probabilities_stay(
+        "probabilities_beta_below_1",
+        DEFAULT,
+        [
+            more_than("... and for any beta < 1 the rate 1 - beta is positive:", 1 - beta, ZERO, [beta < 1]),
+            at_least("exp((1 - beta)(-r)) >= 1 + (1 - beta)(-r), which grows without bound.", exp(far), 1 + far),
+        ],
+        assumptions=("beta < 1, any",),
+    )
+
+
+def _probabilities_stay(name: str, temper: Expr, growth: Sequence[Step], **others: Any) -> Claim:
+    """Return the refutation for a rate that is not negative, in numbers for one beta, with steps on how it grows."""
     mass, places = Rational(1, 2), (Integer(-10), Integer(-100))
     bound = beta / (4 * q) * exp((beta - 1) * r - beta * z0)
     floor_here = bound.subs({beta: temper, q: mass, z0: 0})
-    here = update(temper, r, mass, Integer(0))
+    here = update(temper, r, mass, ZERO)
     return refutation(
-        f"probabilities_beta_{name}",
+        name,
         PROBABILITIES,
         {"beta": temper, "lambda": 1, "pi_ref(y|x)": mass, "z0": 0}
         | {f"update at r = {place}": f"more than {floor_here.subs(r, place)}" for place in places},
         [
             given("d log pi/d pi = 1/pi = exp(-r)/q, with q for pi_ref(y|x); lambda = 1."),
             at_least("Up to z0 the update is at least this ...", update(beta, r, q, z0), bound, [r <= z0]),
-            at_least(
-                "... which does not fall as r does, for the rate 1 - beta is not negative.", 1 - temper, Integer(0)
-            ),
-            at_least("Here, for all r <= 0:", here, floor_here, [r <= 0]),
+            *growth,
+            at_least("Here the rate is not negative: it does not fall as r does.", 1 - temper, ZERO),
+            at_least("For all r <= 0:", here, floor_here, [r <= 0]),
             *(
                 more_than(f"In numbers, at r = {place}:", here.subs(r, place), floor_here.subs(r, place))
                 for place in places
             ),
         ],
         reading=FIXED,
+        **others,
     )
 
 
@@ -361,70 +380,80 @@ def _losses_fade() -> Claim:
 
 def batch_means() -> list[Claim]:
     """Return what a mean that moves with r makes of the limit: all together, one alone, and with the clamp."""
-    m = symbols("m", positive=True)
-    mean, raised = Sum(rewards[i], (i, 1, n)) / n, Sum(UnevaluatedExpr(rewards[i] + s), (i, 1, n)) / n
-    other = symbols("r_j", real=True)
-    together = UnevaluatedExpr(r + s) - UnevaluatedExpr(R + s)
     return [
-        refutation(
-            "batch_moves_together",
-            "As all r of a batch tend to +oo or -oo together, all updates tend to 0.",
-            {"r": "(s, s), any s", "z": "(0, 0)", "sigmoid'(beta z)": Rational(1, 4)},
-            [
-                equal("All r raised by s raise the mean by s.", raised, mean + s),
-                equal("With R for the mean, z = r - R does not move.", together, r - R),
-                equal("The weight stays the largest there is.", bell(UnevaluatedExpr(Integer(0))), Rational(1, 4)),
-            ],
-            reading=BATCH,
-        ),
-        refutation(
-            "batch_of_one",
-            "As r of the one example of a batch tends to +oo or -oo, its update tends to 0.",
-            {"m": 1, "z": 0, "sigmoid'(beta z)": Rational(1, 4)},
-            [
-                equal("The mean is r itself: z = 0.", rewards[1] - Sum(rewards[i], (i, 1, 1)), Integer(0)),
-                equal("The weight stays the largest there is.", bell(UnevaluatedExpr(Integer(0))), Rational(1, 4)),
-            ],
-            reading=BATCH,
-        ),
-        claim(
-            "batch_outlier_fades",
-            "As one r of a batch of m >= 2 tends to +oo or -oo, its update tends to 0.",
-            [
-                equal(
-                    "With R for the sum of the others, z = (1 - 1/m) r - R/m leaves as r does.",
-                    UnevaluatedExpr(r) - UnevaluatedExpr(r + R) / m,
-                    (1 - 1 / m) * r - R / m,
-                ),
-                at_least("For m >= 2, 1 - 1/m is at least 1/2.", 1 - 1 / m, Rational(1, 2), [m >= 2]),
-                *_fades(),
-            ],
-            reading=BATCH,
-        ),
-        _outlier_silences(other, m),
+        _moves_together(),
+        _batch_of_one(),
+        _outlier_fades(),
+        _outlier_silences(),
         _clamped_mean_rises(),
+        *_clamped_mean_falls(),
+    ]
+
+
+def _full_weight() -> Step:
+    return equal("The weight stays the largest there is.", bell(UnevaluatedExpr(ZERO)), Rational(1, 4))
+
+
+def _mean_goes_along() -> Step:
+    together = UnevaluatedExpr(r + s) - UnevaluatedExpr(R + s)
+    return equal("With R for the mean, z = r - R does not move.", together, r - R)
+
+
+def _moves_together() -> Claim:
+    mean, raised = Sum(rewards[i], (i, 1, n)) / n, Sum(UnevaluatedExpr(rewards[i] + s), (i, 1, n)) / n
+    return refutation(
+        "batch_moves_together",
+        "As all r of a batch tend to +oo or -oo together, all updates tend to 0.",
+        {"r": "(s, s), any s", "z": "(0, 0)", "sigmoid'(beta z)": Rational(1, 4)},
+        [equal("All r raised by s raise the mean by s.", raised, mean + s), _mean_goes_along(), _full_weight()],
+        reading=BATCH,
+    )
+
+
+def _batch_of_one() -> Claim:
+    return refutation(
+        "batch_of_one",
+        "As r of the one example of a batch tends to +oo or -oo, its update tends to 0.",
+        {"m": 1, "z": 0, "sigmoid'(beta z)": Rational(1, 4)},
+        [equal("The mean is r itself: z = 0.", rewards[1] - Sum(rewards[i], (i, 1, 1)), ZERO), _full_weight()],
+        reading=BATCH,
+    )
+
+
+def _outlier_fades() -> Claim:
+    alone = UnevaluatedExpr(r) - UnevaluatedExpr(r + R) / m
+    return claim(
+        "batch_outlier_fades",
+        "As one r of a batch of m >= 2 tends to +oo or -oo, its update tends to 0.",
+        [
+            equal("With R for the sum of the others, z = (1 - 1/m) r - R/m leaves as r does.", alone,
+                  (1 - 1 / m) * r - R / m),
+            at_least("For m >= 2, 1 - 1/m is at least 1/2.", 1 - 1 / m, Rational(1, 2), [m >= 2]),
+            *_fades(),
+        ],
+        reading=BATCH,
+    )  # fmt: skip
+
+
+def _clamped_mean_falls() -> list[Claim]:
+    below = given("From some point on the mean is below 0, so that z0 = 0.")
+    return [
         claim(
             "clamped_batch_falls_together",
             "As all r of a batch tend to -oo together, all updates tend to 0.",
-            [
-                given("From some point on the mean is below 0, so that z0 = 0 and z = r."),
-                at_least("sigmoid'(beta r) tends to 0.", exp(beta * r), bell(beta * r)),
-            ],
+            [below, at_least("z = r, and sigmoid'(beta r) tends to 0.", exp(beta * r), bell(beta * r))],
             reading=f"{BATCH} It is clamped at 0.",
         ),
         claim(
             "clamped_outlier_below_leaves_others",
             "As one r of a batch tends to -oo, the other examples keep a weight that does not depend on it.",
-            [
-                given("From some point on the mean is below 0, so that z0 = 0 and the others have z = r_j."),
-                more_than("Their weight is positive.", bell(beta * other), Integer(0)),
-            ],
+            [below, more_than("The others have z = r_j. Their weight is positive.", bell(beta * other), ZERO)],
             reading=f"{BATCH} It is clamped at 0.",
         ),
     ]
 
 
-def _outlier_silences(other: Expr, m: Expr) -> Claim:
+def _outlier_silences() -> Claim:
     outlier, temper = Integer(100), DEFAULT
     after = temper * UnevaluatedExpr(0 - outlier / 2)
     return refutation(
@@ -445,15 +474,14 @@ def _outlier_silences(other: Expr, m: Expr) -> Claim:
 
 
 def _clamped_mean_rises() -> Claim:
-    together = UnevaluatedExpr(r + s) - UnevaluatedExpr(R + s)
     return refutation(
         "clamped_batch_rises_together",
         "As all r of a batch tend to +oo together, all updates tend to 0.",
         {"r": "(s, s), any s > 0", "z": "(0, 0)", "sigmoid'(beta z)": Rational(1, 4)},
         [
             given("From some point on the mean is positive, and the clamp idle."),
-            equal("With R for the mean, z = r - R does not move.", together, r - R),
-            equal("The weight stays the largest there is.", bell(UnevaluatedExpr(Integer(0))), Rational(1, 4)),
+            _mean_goes_along(),
+            _full_weight(),
         ],
         reading=f"{BATCH} It is clamped at 0.",
     )

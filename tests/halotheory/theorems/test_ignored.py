@@ -66,12 +66,6 @@ def test_a_long_limit_is_a_word_in_a_table() -> None:
     assert str(found.gains) == "not 0"
 
 
-def test_progress_is_told() -> None:
-    told: list[str] = []
-    assert [pull.loss for pull in ignored_examples(["dpo"], started=told.append)] == ["dpo", "dpo"]
-    assert told == ["dpo"]
-
-
 def _pull_at(pull: Pull, reward: float) -> float:
     """Return minus the derivative of example 0's loss by its log pi, others held, by automatic differentiation."""
     loss = load_loss(pull.loss)

@@ -198,5 +198,15 @@ def test_mutants_are_not_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proposition2._certain_output().status is UNDECIDED
 
 
-def test_beta_above_one_gives_no_witness() -> None:
-    assert proposition2._probabilities("above_1", Rational(2)).status is UNDECIDED
+def test_beta_above_one_gives_no_witness(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert proposition2._probabilities_stay("above_1", Rational(2), []).status is UNDECIDED
+    monkeypatch.setattr(proposition2, "bell", lambda u: 0 * u)
+    assert proposition2._probabilities_below_one().status is UNDECIDED
+
+
+@given(st.floats(0.02, 0.98), st.floats(-2, 2))
+def test_for_any_beta_below_one_the_update_grows_without_bound(beta: float, z0: float) -> None:
+    assert CLAIMS["probabilities_beta_below_1"].assumptions == ("beta < 1, any",)
+    r = z0 - np.array([10.0, 20, 40]) / (1 - beta)
+    log_updates = np.log(beta) - np.logaddexp(0, -beta * (r - z0)) - np.logaddexp(0, beta * (r - z0)) - r
+    assert (np.diff(log_updates) > 9).all()
