@@ -34,6 +34,7 @@ PROVED, REFUTED = Status.PROVED, Status.REFUTED
         ("positive_bias_as_printed", REFUTED),
         ("below_by_what_prompts_tell", PROVED),
         ("below_on_policy", REFUTED),
+        ("neighbours_of_different_prompts", PROVED),
         ("lower_variance", REFUTED),
         ("lower_variance_without_prompts", PROVED),
         ("unbiased_for_each_prompt", REFUTED),
@@ -54,7 +55,7 @@ def test_a_prompt_among_those_of_the_batch_is_not_excluded() -> None:
 
 
 def test_no_claim_is_left_out_above() -> None:
-    assert len(CLAIMS) == len(STATEMENT.claims) == 16
+    assert len(CLAIMS) == len(STATEMENT.claims) == 17
     assert all(trial.passed for claim in STATEMENT.claims for trial in claim.trials)
 
 
@@ -131,6 +132,14 @@ def test_the_gap_is_never_negative_with_one_reference_for_all_prompts(seed: int)
     reference = np.tile(generator.dirichlet(np.ones(3)), (3, 1))
     world = World(prompt_probabilities=generator.dirichlet(np.ones(3)), data=policy, policy=policy, reference=reference)
     assert kl_worlds.mismatched(world, 2).mean <= world.kl + 1e-12
+
+
+def test_neighbours_of_different_prompts_have_a_lower_mean() -> None:
+    world = family(Fraction(1)).as_floats()
+    apart = float(world.log_ratios[0] @ world.policy[1])
+    mean = kl_worlds.mismatched(world, 2).mean
+    assert apart == pytest.approx(mean - (world.kl - mean))
+    assert apart < mean < world.kl
 
 
 @pytest.mark.parametrize("size", [2, 5, 8])
