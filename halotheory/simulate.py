@@ -1,6 +1,7 @@
 """The command `halotheory simulate`: parse, call one function, print."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -178,8 +179,13 @@ def _check_targets(output: Path | None, figure: Path | None) -> None:
     if output is not None and output.exists() and not output.is_dir():
         raise HaloTheoryError(f"{output}: is a file; name a folder to write in")
     for path in (output, figure):
-        if path is not None and not path.parent.is_dir():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
             raise HaloTheoryError(f"{path.parent}: no such folder; create it first")
+        folder = path if path.is_dir() else path.parent
+        if not os.access(folder, os.W_OK):
+            raise HaloTheoryError(f"{folder}: cannot be written in; name another folder")
     if figure is not None:
         if figure.is_dir():
             raise HaloTheoryError(f"{figure}: is a folder; name the file to write in it")

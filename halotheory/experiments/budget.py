@@ -49,7 +49,7 @@ class Budget:
         if self.seed > _MOST_SEED:
             raise HaloTheoryError(f"seed={self.seed}; give 0 to {_MOST_SEED}")
         try:
-            torch.empty(0, device=self.device)
+            torch.zeros(1, dtype=torch.float64, device=self.device).item()
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise HaloTheoryError(f"--device {self.device}: cannot be used: {reason}") from error

@@ -29,6 +29,8 @@ def _result(asked: Asked) -> Result:
     are.
     """
     size = asked.budget.examples
+    if size < 2:
+        raise HaloTheoryError(f"examples={size}; give 2 or more, of both labels")
     check_within(f"a share of thumbs up among {size} examples", asked.at, 1 / size, 1 - 1 / size)
     design = Design(
         experiment="imbalance",

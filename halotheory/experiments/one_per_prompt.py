@@ -9,13 +9,13 @@ from halotheory.experiments.data import Data, usual_data
 from halotheory.experiments.experiment import Asked, Experiment
 from halotheory.experiments.measures import GAIN, KL, WIN
 from halotheory.experiments.result import Result
-from halotheory.experiments.sweep import Axis, Design, check_within, sweep
+from halotheory.experiments.sweep import Axis, Design, check_sizes, sweep
 from halotheory.worlds import Feedback, Pairs, Thumbs, one_output_per_prompt
 
 
 def _result(asked: Asked) -> Result:
     """Return the gain in reward from both outputs of each pair, from one of them, and from one output per prompt."""
-    check_within("a number of pairs", asked.at, 1, 1e6)
+    check_sizes(asked.at)
     design = Design(
         experiment="one-per-prompt",
         question="What does it cost to know one output instead of two?",

@@ -46,7 +46,7 @@ def _result(asked: Asked) -> Result:
     """
     axis = Axis(where="at p = {}", label="p, the majority's share", at=asked.at)
     entered = _entered(asked)
-    check_memory(asked.budget, conditions=1)
+    check_memory(replace(asked.budget, examples=1), conditions=1)  # here, examples are but a number
     maps, areas = list[Map](), dict[Key, Array]()
     for each in entered:
         asked.started(f"{each.name}: diagram")

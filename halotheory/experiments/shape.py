@@ -8,7 +8,7 @@ from halotheory.experiments.data import usual_data
 from halotheory.experiments.experiment import Asked, Experiment
 from halotheory.experiments.measures import GAIN, KL, WIN
 from halotheory.experiments.result import Result
-from halotheory.experiments.sweep import Axis, Design, check_within, sweep
+from halotheory.experiments.sweep import Axis, Design, check_sizes, sweep
 
 _SMOOTH = 1e-6  # nats, from where on the power is taken: at 0 its slope is infinite
 
@@ -54,7 +54,7 @@ LOSSES: tuple[Loss | str, ...] = (
 
 def _result(asked: Asked) -> Result:
     """Return the gain in reward of KTO and of its ablations, by the number of pairs."""
-    check_within("a number of pairs", asked.at, 1, 1e6)
+    check_sizes(asked.at)
     design = Design(
         experiment="shape",
         question="What is the shape of the value function worth?",

@@ -82,6 +82,18 @@ def check_within(name: str, values: Sequence[float], low: float, high: float) ->
             raise HaloTheoryError(f"--at {value:g}: {name}; give numbers from {low:g} to {high:g}")
 
 
+def check_sizes(values: Sequence[float]) -> None:
+    """Raise where a value is no number of pairs.
+
+    Raises:
+        HaloTheoryError: with the value.
+    """
+    check_within("a number of pairs", values, 1, 1e6)
+    for value in values:
+        if value != round(value):
+            raise HaloTheoryError(f"--at {value:g}: a number of pairs; give whole numbers")
+
+
 def sweep(design: Design, entered: Sequence[Contender], asked: Asked) -> Result:
     """Return the result of training every contender at each value; the first is compared with each other one.
 

@@ -26,7 +26,7 @@ BETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 _FIRST_LOOK = 64  # worlds on which all are tried
 _KEPT = 3  # the best of these are tried on all worlds for tuning
 _FLAT = 0.01  # of what is maximised: a choice at an end that is no better than this counts as one inside
-_FLOATS_AT_ONCE = 2**26  # of weights while all are tried: half a gigabyte
+_FLOATS_AT_ONCE = 2**24  # of weights, or of minibatches, while all are tried
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,13 +177,15 @@ def first_slopes(
     """Return the mean over worlds of the largest |d loss / d logit| at the start, for each beta.
 
     Raises:
-        HaloTheoryError: there is none: the loss does not move at pi_ref.
+        HaloTheoryError: there is none: the loss does not move at pi_ref, or has no finite value there.
     """
     world = joined_worlds([each.world for each in some])
     feedback = joined_feedback([contender.feedback(each) for each in some])
     slopes: dict[float | None, float] = {}
     for beta in betas:
         run = trained(contender, world, feedback, budget, 1.0, beta=beta, steps=0)
+        if not bool(torch.isfinite(run.losses).all()):
+            raise contender.loss.error("has a value that is not finite where the policy is the reference")
         slopes[beta] = float(run.largest_slopes.mean())
         if not (np.isfinite(slopes[beta]) and slopes[beta] > 0):
             raise contender.loss.error(
@@ -201,7 +203,7 @@ def first_look(
     """
     world = joined_worlds([each.world for each in some])
     feedback = joined_feedback([contender.feedback(each) for each in some])
-    at_once = max(1, _FLOATS_AT_ONCE // feedback.weights.numel())
+    at_once = max(1, _FLOATS_AT_ONCE // max(feedback.weights.numel(), world.num_worlds * budget.batch_size))
     scores: list[list[float]] = [[] for _ in some]
     for begin in range(0, len(choices), at_once):
         tried = choices[begin : begin + at_once]

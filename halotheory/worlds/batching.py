@@ -297,7 +297,10 @@ def _alone(
         leaves = {name: tensor[world].clone() for name, tensor in arguments.items() if name in loss.arguments}
         for name in policy:
             leaves[name].requires_grad_()
-        value = own(**_columns({name: leaf[at] for name, leaf in leaves.items()})).mean()
+        losses = own(**_columns({name: leaf[at] for name, leaf in leaves.items()}))
+        if losses.dtype != torch.float64:
+            raise loss.error(f"returned {losses.dtype} for arguments of torch.float64; keep the arguments' dtype")
+        value = losses.mean()
         slopes: Sequence[Tensor | None] = [None] * len(policy)
         if value.requires_grad:
             slopes = torch.autograd.grad(value, [leaves[name] for name in policy], allow_unused=True)

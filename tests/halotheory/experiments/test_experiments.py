@@ -306,6 +306,15 @@ def broken(policy_logps: torch.Tensor) -> torch.Tensor:
     return policy_logps * float("nan")
 
 
+def nan_at_start(policy_logps: torch.Tensor, reference_logps: torch.Tensor) -> torch.Tensor:
+    return (policy_logps - reference_logps - 1).log()
+
+
+def narrow(policy_logps: torch.Tensor, reference_logps: torch.Tensor, desirable: torch.Tensor) -> torch.Tensor:
+    z = (policy_logps - reference_logps).float()
+    return torch.where(desirable, -z, z)
+
+
 BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: noise.run(()), "no loss"),
     (lambda: noise.run(("kto", "kto")), "kto: named twice"),
@@ -316,7 +325,7 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: noise.run(at=(float("nan"),)), "numbers from 0 to 1"),
     (lambda: noise.run(settings={"gamma": 1}), "none of these losses has such a hyperparameter"),
     (lambda: noise.run((loss_of(nowhere),), budget=BUDGET, started=quiet), "it cannot begin"),
-    (lambda: noise.run((loss_of(broken),), budget=BUDGET, started=quiet), "it cannot begin"),
+    (lambda: noise.run((loss_of(broken),), budget=BUDGET, started=quiet), "not finite where the policy is the"),
     (lambda: noise.run(reference_point="kkl", budget=BUDGET, started=quiet), "unknown reference point"),  # type: ignore[arg-type]
     (lambda: imbalance.run(("dpo",), at=(0.5,), budget=BUDGET, started=quiet), "people judge single outputs"),
     (lambda: imbalance.run(at=(0.01,), budget=BUDGET), "numbers from 0.0416667 to 0.958333"),
@@ -336,7 +345,12 @@ BAD: list[tuple[Callable[[], object], str]] = [
     (lambda: phase.run(at=()), "give one or more different values"),
     (lambda: noise.run(budget=replace(BUDGET, seeds=10**12)), "GiB of memory"),
     (lambda: shape.run(at=(20, 10**6), budget=replace(BUDGET, seeds=10**7)), "GiB of memory"),
+    (lambda: shape.run(at=(1.5,)), "give whole numbers"),
+    (lambda: imbalance.run(at=(0.5,), budget=replace(BUDGET, examples=1)), "of both labels"),
+    (lambda: noise.run((loss_of(nan_at_start),), budget=BUDGET, started=quiet), "not finite where the policy is the"),
+    (lambda: noise.run((loss_of(narrow),), budget=BUDGET, started=quiet), "keep the arguments' dtype"),
     (lambda: Budget(seed=2**64), "give 0 to"),
+    (lambda: Budget(device="meta"), "--device meta: cannot be used"),
     (lambda: Budget(seeds=1), "seeds=1; give 2 or more"),
     (lambda: Budget(tuning_seeds=0), "tuning-seeds=0; give 2 or more"),
     (lambda: Budget(device="nowhere"), "--device nowhere: cannot be used"),
