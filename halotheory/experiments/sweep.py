@@ -173,6 +173,7 @@ def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> l
         f"{budget.steps} steps of gradient descent from the reference, {way}",
         f"{tuned} for each contender, condition and replication on {budget.tuning_seeds} other worlds, divided likewise"
         + (f" (beta of {', '.join(map(str, BETAS))})" if free else ""),
+        "no learning rate so large that rounding decides where training ends",
         *(f"{name} = {value:g}, as set" for name, value in by_hand.items()),
     ]
 

@@ -23,9 +23,10 @@ FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Learning rates that are tried, as the largest change of a logit in the first step, nats."""
 BETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Values of beta that are tried with each of them."""
-_FIRST_LOOK = 64  # worlds on which all are tried
+_FIRST_LOOK = 48  # worlds on which all are tried
 _KEPT = 3  # the best of these are tried on all worlds for tuning
 _FLAT = 0.01  # of what is maximised: a choice at an end that is no better than this counts as one inside
+_NUDGE, _SETTLED = 1e-12, 1e-6  # relative change of a learning rate, and what it may change of what is maximised
 _FLOATS_AT_ONCE = 2**24  # of weights, or of minibatches, while all are tried
 
 
@@ -137,6 +138,7 @@ def tuned(
     """Return the best learning rate, and beta where it is free, for each condition and replication.
 
     All are tried on some of the worlds for tuning. Among the best of them each replication chooses by its own worlds.
+    Steps may be so large that descent is chaotic and rounding decides where it ends; such choices are not taken.
 
     Args:
         contender: whose.
@@ -147,7 +149,7 @@ def tuned(
         first_steps: see `trials`.
 
     Raises:
-        HaloTheoryError: it has no finite policy at any learning rate.
+        HaloTheoryError: it has no finite policy, or none that is not chaotic, at any learning rate.
     """
     some = [each.first(_FIRST_LOOK) for each in tuning]
     slopes = first_slopes(contender, some, budget, betas_of(contender))
@@ -164,7 +166,7 @@ def tuned(
         for beta, slope in slopes.items()
         for size in first_steps
     ]
-    scores = first_look(contender, some, budget, choices, aim=aim)
+    scores = settled_scores(contender, some, budget, choices, aim=aim)
     return [
         _best(contender, budget, data, [replace(each, condition=condition.name) for each in choices], found, aim)
         for condition, data, found in zip(conditions, tuning, scores, strict=True)
@@ -192,6 +194,18 @@ def first_slopes(
                 f"has the gradient {slopes[beta]:g} where the policy is the reference; it cannot begin"
             )
     return slopes
+
+
+def settled_scores(
+    contender: Contender, some: Sequence[Data], budget: Budget, choices: Sequence[Choice], *, aim: Measure
+) -> list[list[float]]:
+    """Return what `first_look` does; minus infinity for a choice of which a minute change changes it."""
+    nudged = [replace(each, learning_rate=each.learning_rate * (1 + _NUDGE)) for each in choices]
+    found, others = (first_look(contender, some, budget, each, aim=aim) for each in (choices, nudged))
+    return [
+        [score if abs(score - other) <= _SETTLED else -np.inf for score, other in zip(row, alike, strict=True)]
+        for row, alike in zip(found, others, strict=True)
+    ]
 
 
 def first_look(
@@ -239,7 +253,9 @@ def _best(
     """Return which of the best choices of a first look is the best on each replication's worlds for tuning."""
     finite = sorted(((score, i) for i, score in enumerate(scores) if score > -np.inf), key=lambda each: -each[0])
     if not finite:
-        raise contender.loss.error("gave no finite policy at any learning rate that was tried")
+        raise contender.loss.error(
+            "gave no finite policy that does not hang on rounding at any learning rate that was tried"
+        )
     inside = max((score for score, i in finite if not choices[i].at_edge), default=-np.inf)
     kept = [replace(choices[i], at_edge=choices[i].at_edge and score > inside + _FLAT) for score, i in finite[:_KEPT]]
     feedback = contender.feedback(tuning)

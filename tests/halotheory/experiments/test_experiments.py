@@ -149,6 +149,17 @@ def test_what_is_tried_at_once_is_what_each_choice_gives_alone(name: str) -> Non
         assert [row[i] for row in found] == pytest.approx([alone, alone], abs=1e-9)
 
 
+def test_a_chaotic_learning_rate_is_not_taken() -> None:
+    budget = Budget(tuning_seeds=20, examples=80, steps=60)
+    data, contender = usual_data(budget, tuning=True), contenders(["kto"])[0]
+    slope = trials.first_slopes(contender, [data], budget, [0.3])[0.3]
+    found = trials.settled_scores(
+        contender, [data], budget, [choice(1 / slope, 0.3), choice(100 / slope, 0.3)], aim=GAIN
+    )
+    assert np.isfinite(found[0][0])
+    assert found[0][1] == -np.inf
+
+
 def choice(rate: float, beta: float) -> Choice:
     return Choice(condition="", contender="", replication=0, learning_rate=rate, first_step=1, beta=beta, at_edge=False)
 
