@@ -43,7 +43,9 @@ class Tail:
         """Return the limit, or in a word where it is long."""
         if self.limit is None:
             return "open"
-        return self.limit if len(self.limit) <= _LONGEST else "not 0"
+        if len(self.limit) <= _LONGEST:
+            return self.limit
+        return "not 0, by the other outputs" if "log_ratio" in self.limit else "not 0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,13 @@ class Pull:
         """At which ends the output is ignored."""
         ends = [words for words, tail in (("+oo", self.gains), ("-oo", self.losses)) if tail.status is Status.PROVED]
         return "both" if len(ends) == 2 else ends[0] if ends else "neither"
+
+    @property
+    def where(self) -> str:
+        """What was taken for other outputs and hyperparameters, at both ends."""
+        if self.gains.where == self.losses.where:
+            return self.gains.where
+        return f"r rises: {self.gains.where}; r falls: {self.losses.where}"
 
 
 def ignored_examples(names: Sequence[str] | None = None) -> list[Pull]:

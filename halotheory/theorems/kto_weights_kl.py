@@ -140,9 +140,9 @@ def interval_with_kl() -> Boundary:
     return Boundary(
         name="neutral_interval_with_kl",
         statement="With z0 = KL in the loss value, the indicator of y_a is a minimiser for every lambda_D/lambda_U up "
-        "to this ratio. It is above 1, so that loss neutrality is enough, exactly where S <= 1: for beta up to "
+        "to this ratio. It is at least 1, so that loss neutrality is enough, exactly where S <= 1: for beta up to "
         "beta*(pi_ref(y_a)). With z0 detached it is p/(1 - p).",
-        formula="lambda_D/lambda_U <= (p + (1 - p)*S)/(p*S + 1 - p)",
+        formula="(p + (1 - p)*S)/(p*S + 1 - p)",
         points=points,
         asymptotes=(
             "beta -> 0: S tends to 0, and the ratio to p/(1 - p)",

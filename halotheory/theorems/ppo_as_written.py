@@ -92,7 +92,7 @@ def as_written_with_any_distribution() -> Claim:
     return claim(
         "ppo_as_written_with_any_distribution",
         "If Q may be any function of the policy and the example, PPO-Clip is in form, with the one v(z) = z/kappa, "
-        "l = 1, for advantages of at most the size w_max, kappa = min pi_ref/w_max.",
+        "l = 1, where kappa is the smallest pi_ref over the largest |A|.",
         [
             given("For A >= 0: a = -1, z = kappa A m, m = min(q, 1 + epsilon) - 1. For A < 0: a = 1, z = kappa |A| m, "
                   "m = max(q, 1 - epsilon) - 1."),

@@ -597,6 +597,7 @@ def ignored(pulls: "Sequence[Pull]") -> Boundary:
                 "r_rises": str(pull.gains),
                 "r_falls": str(pull.losses),
                 "ignored_at": pull.ignores,
+                "shown for": pull.where,
             }
             for pull in pulls
         ],

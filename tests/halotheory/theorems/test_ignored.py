@@ -63,7 +63,13 @@ def test_by_hand(loss: str, output: str, gains: str, losses: str, ignores: str) 
 
 def test_a_long_limit_is_a_word_in_a_table() -> None:
     found = next(pull for pull in PULLS if (pull.loss, pull.output) == ("simpo", "chosen"))
-    assert str(found.gains) == "not 0"
+    assert str(found.gains) == "not 0, by the other outputs"
+
+
+def test_what_was_held_is_told_for_both_ends() -> None:
+    told = {(pull.loss, pull.output): pull.where for pull in PULLS}
+    assert told["slic", "rejected"] == "every hyperparameter > 0, other outputs at 1/2 per token"
+    assert told["discopop", "chosen"] == "r rises: every hyperparameter > 0; r falls: hyperparameters as set"
 
 
 def _pull_at(pull: Pull, reward: float) -> float:

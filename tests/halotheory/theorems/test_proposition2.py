@@ -187,7 +187,8 @@ def test_trials_pass() -> None:
 
 def test_every_built_in_loss_has_its_rows() -> None:
     rows = boundary("ignored_examples").points
-    assert {"loss": "kto", "output": "desirable", "r_rises": "0", "r_falls": "0", "ignored_at": "both"} in rows
+    kto = {"loss": "kto", "output": "desirable", "r_rises": "0", "r_falls": "0", "ignored_at": "both"}
+    assert {**kto, "shown for": "every hyperparameter > 0"} in rows
     assert len({row["loss"] for row in rows}) == 36
     assert "both ends, for all kinds of outputs: apo_down, apo_zero, exo, kto, " in STATEMENT.notes[0]
 
