@@ -4,12 +4,12 @@ import hashlib
 import inspect
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -18,7 +18,7 @@ from torch import Tensor
 from halotheory.contract import Loss, load_loss
 from trainer import checkpoint, metrics
 from trainer.balance import balanced_weights
-from trainer.batch import Sequences, matched, mismatched
+from trainer.batch import Sequences
 from trainer.checkpoint import Position
 from trainer.codec import Limits
 from trainer.config import AlignConfig
@@ -33,7 +33,9 @@ from trainer.order import Order
 from trainer.policy import Policy, pack_if_exact
 from trainer.probe import sees_its_batch
 from trainer.progress import say
-from trainer.reference import Folder, default_folder, fingerprint, score
+from trainer.reference import fingerprint
+from trainer.reference_model import ReferenceModel, beginnings, check_vocabulary, reference_logps
+from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS, RunningMean, draw
 from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.schedule import make_optimizer
 from trainer.tokens import DataReport, TokenTable, tokenize
@@ -144,16 +146,17 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         )
 
     model = load_model(config.model)
-    _check_vocabulary(model, table, config.model)
+    check_vocabulary(model, table, config.model)
     policy = Policy(model, DTYPES[config.dtype])
-    reference_print = fingerprint(model, policy.dtype) if loss.needs_reference else ""
+    name = fingerprint(model, policy.dtype) if loss.needs_reference else ""
     set_seed(config.seed, device_specific=True)
     wrapped, optimizer = accelerator.prepare(policy, make_optimizer(policy, config))
-    reason = pack_if_exact(policy, wrapped, _some(table), table.longest)
+    reason = pack_if_exact(policy, wrapped, beginnings(table), table.longest)
     if reason:
         tell(f"rows are padded: {config.model} cannot share one row among sequences: {reason}")
     steps = config.max_steps or math.ceil(config.epochs * order.steps_per_epoch)
-    reference = _reference(policy, wrapped, reference_print, table, order, steps, config, loss, accelerator)
+    starting = ReferenceModel(policy=policy, forward=wrapped, fingerprint=name)
+    reference = reference_logps(starting, loss, table, order.steps(steps), config, accelerator)
     model.train(config.dropout)
     scorer = _scorer(loss, policy, wrapped, reference, accelerator)
     training = Training(
@@ -166,6 +169,8 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         policy=wrapped,
         optimizer=optimizer,
         scorer=scorer,
+        draw=partial(draw, model, codec.stops, int(table.completion_length.max())),
+        running=RunningMean(),
         steps=steps,
         output=Path(config.output),
         fingerprint=_fingerprint(table, loss),
@@ -212,22 +217,23 @@ def _order(table: TokenTable, loss: Loss, config: AlignConfig, processes: int, t
     Raises:
         TrainerError: the reference point z0 is asked of microbatches of one example.
     """
-    together = config.micro_batch_size * processes
+    together, crowded = config.micro_batch_size * processes, _needs_others(loss, config)
     why = f"{loss.name} estimates its reference point from the other examples of a microbatch"
     for flag, number in (("--micro-batch-size", together), ("--batch-size", config.batch_size)):
-        if loss.needs_kl and number == 1:
+        if crowded and number == 1:
             raise TrainerError(f"{flag} 1: {why}; give at least 2")
-    if loss.needs_kl and len(table) == 1:
+    if crowded and len(table) == 1:
         raise TrainerError(f"{table.places[0]}: the only example, and {why}; give at least 2")
     order = Order(
         prompt_group=table.prompt_group,
         batch_size=config.batch_size,
         micro_batch_size=together,
         seed=config.seed,
-        mismatched=loss.needs_kl,
+        mismatched=crowded,
         scattered=config.scatter_prompts,
     )
-    clashes = order.clashes(order.epoch(0)) if loss.needs_kl else 0
+    crosses = crowded and config.reference_point in NEEDS_MISMATCHED
+    clashes = order.clashes(order.epoch(0)) if crosses else 0
     if clashes:
         tell(
             f"warning: in the first epoch {clashes} of {len(table)} mismatched outputs answer the very prompt "
@@ -236,74 +242,8 @@ def _order(table: TokenTable, loss: Loss, config: AlignConfig, processes: int, t
     return order
 
 
-def _check_vocabulary(model: Any, table: TokenTable, name: str) -> None:
-    size, largest = model.get_input_embeddings().weight.shape[0], int(table.tokens.max())
-    if largest >= size:
-        raise TrainerError(
-            f"{name}: the tokenizer gives token {largest} and the model has {size} tokens; "
-            "give the model's own tokenizer, and a reference model of the same family"
-        )
-
-
-def _some(table: TokenTable) -> Sequences:
-    """Return the beginnings of two sequences, with unlike prompts where there are any."""
-    sequences = matched(table, np.array([0, len(table) - 1]))
-    return Sequences(
-        prompts=tuple(prompt[:24] for prompt in sequences.prompts[:2]),
-        completions=tuple(completion[:8] for completion in sequences.completions[:2]),
-    )
-
-
-def _reference(
-    policy: Policy,
-    wrapped: Any,
-    own_print: str,
-    table: TokenTable,
-    order: Order,
-    steps: int,
-    config: AlignConfig,
-    loss: Loss,
-    accelerator: Accelerator,
-) -> Callable[[Sequences], Tensor]:
-    """Return the log-probabilities that the run needs of its reference model, which is not kept.
-
-    Args:
-        policy: the starting model, which is the reference unless another is named.
-        wrapped: the policy as it is wrapped for several processes.
-        own_print: the fingerprint of the policy.
-    """
-    if not loss.needs_reference:
-        return _no_reference
-    name = own_print
-    if config.reference_model is not None:
-        model = load_model(config.reference_model, option="--reference-model")
-        _check_vocabulary(model, table, config.reference_model)
-        policy = Policy(model.requires_grad_(False), policy.dtype)
-        name = fingerprint(model, policy.dtype)
-        wrapped = accelerator.prepare_model(policy, evaluation_mode=True)
-        pack_if_exact(policy, wrapped, _some(table), table.longest)
-    by_token = loss.kind == "token"
-    root = Path(config.reference_cache) if config.reference_cache else default_folder()
-    kept = None if config.reference_cache == "none" else root / name / ("tokens" if by_token else "sums")
-    folder = Folder(path=kept, by_token=by_token)
-    return score(wrapped, policy.layout, _scored(table, order, steps, loss), folder, accelerator)
-
-
-def _no_reference(sequences: Sequences) -> Tensor:
-    raise AssertionError("a loss that names no reference argument asked for one")
-
-
-def _scored(table: TokenTable, order: Order, steps: int, loss: Loss) -> Iterator[Sequences]:
-    """Yield what the reference model is asked about in a run: examples, and mismatched ones of every step."""
-    direct = any(name.startswith("reference_") for name in loss.arguments)
-    seen = np.zeros(len(table), bool)
-    for step in range(steps):
-        for microbatch in order.step(*divmod(step, order.steps_per_epoch)):
-            if direct and not seen[microbatch].all():
-                seen[microbatch] = True
-                yield matched(table, microbatch)
-            if loss.needs_kl:
-                yield mismatched(table, microbatch, np.roll(microbatch, -1))
+def _needs_others(loss: Loss, config: AlignConfig) -> bool:
+    return loss.needs_kl and config.reference_point in NEEDS_OTHERS
 
 
 def _scorer(
@@ -313,11 +253,18 @@ def _scorer(
     reference: Callable[[Sequences], Tensor],
     accelerator: Accelerator,
 ) -> Scorer:
-    def mean(values: Tensor, counts: bool) -> Tensor:
-        total, count = accelerator.reduce(torch.stack([values.sum(), values.new_tensor(len(values))]) * counts)
+    def mean(values: Tensor, counts: Tensor) -> Tensor:
+        total, count = accelerator.reduce(torch.stack([(values * counts).sum(), counts.sum()]))
         return total / count
 
-    return Scorer(loss=loss, policy=policy_of(wrapped), layout=policy.layout, reference=reference, mean=mean)
+    return Scorer(
+        loss=loss,
+        policy=policy_of(wrapped),
+        layout=policy.layout,
+        reference=reference,
+        mean=mean,
+        device=accelerator.device,
+    )
 
 
 def _fingerprint(table: TokenTable, loss: Loss) -> str:
@@ -346,6 +293,7 @@ def _start(training: Training) -> Position:
     fresh = Position(step=0, window=Window(), fingerprint=training.fingerprint, processes=accelerator.num_processes)
     if found is not None:
         path, position = found
+        training.running.value = position.running_mean
         checkpoint.restore(accelerator, path, position, training.fingerprint)
         if position.processes != accelerator.num_processes and accelerator.is_main_process:
             say(f"warning: {path} is of {position.processes} processes, and numbers differ with another count")

@@ -21,12 +21,14 @@ class Position:
         window: the metrics since the last logged line.
         fingerprint: of the data as tokens and of the loss; a run continues only with the same.
         processes: how many took part.
+        running_mean: of the reference point, where it is one.
     """
 
     step: int
     window: Window
     fingerprint: str
     processes: int
+    running_mean: float | None = None
 
 
 def save(accelerator: Accelerator, folder: Path, position: Position, *, keep: int = 2) -> None:

@@ -2,10 +2,8 @@
 
 import difflib
 import math
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trainer.errors import TrainerError
@@ -51,6 +49,14 @@ class AlignConfig:
     output: str = option("Folder of the run; the same command continues an interrupted one.")
     loss: str = option("A built-in (kto, dpo, simpo, ...), my_loss.py, or my_loss.py:name.", "kto")
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    reference_point: Literal["mismatched", "zero", "batch-mean", "running-mean", "sampled"] = option(
+        "What z0 (kl) is a mean of: mismatched (KTO's own), zero, batch-mean, running-mean, sampled.",
+        "mismatched",
+    )
+    reference_point_over: Literal["microbatch", "step"] = option(
+        "Over which examples that mean goes: a microbatch, or all of a step, which costs one more forward pass.",
+        "microbatch",
+    )
     balance: bool = option("Set the class weights so that eq. 7 of the KTO paper holds, with ratio 4:3.", False)
     reference_model: str | None = option("Frozen reference model.", None, shown="the starting model")
     reference_cache: str | None = option(
@@ -217,34 +223,25 @@ def make_config(config_class: type, given: Mapping[str, object], recipe: str | N
 
 
 def read_recipe(path: str, config_class: type = AlignConfig) -> dict[str, Any]:
-    """Return the values of a YAML file, by field name; `1e-6` is a number.
+    """Return the values of a YAML file, and of those that it extends, by field name; `1e-6` is a number.
 
     Raises:
-        TrainerError: no such file, malformed YAML, a key that is unknown or repeated.
+        TrainerError: no such file, malformed YAML, a key that is unknown or repeated, a wrong value: with its line.
     """
-    import yaml
+    from trainer import recipe
 
-    known = [one.name for one in fields(config_class)]
-    loader = _yaml_loader(Path(path))
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return {}
-        if not isinstance(node, yaml.MappingNode):
-            raise TrainerError(f"{path}:1: expected lines of `name: value`")
-        values: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            line, key = key_node.start_mark.line + 1, key_node.value
-            if key not in known:
-                raise TrainerError(f"{path}:{line}: unknown key '{key}'{did_you_mean(key, known)}")
-            if key in values:
-                raise TrainerError(f"{path}:{line}: '{key}' is given twice; keep one")
-            values[key] = loader.construct_object(value_node, deep=True)
-        return values
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise TrainerError(f"{path}:{line}: malformed YAML: {getattr(error, 'problem', error)}") from error
+    kinds, known = get_type_hints(config_class), {one.name: one for one in fields(config_class)}
+    given = recipe.read(path)
+    for name, one in given.items():
+        if name not in known:
+            raise TrainerError(f"{one.place}: unknown key '{name}'{did_you_mean(name, list(known))}")
+        entries = one.value.items() if kinds[name] == Mapping[str, float] and isinstance(one.value, dict) else ()
+        for inner, entry in entries:
+            for problem in _problems(entry.plain(), float, None):
+                raise TrainerError(f"{entry.place}: {name}: {inner} {entry.plain()}: {problem}")
+        for problem in _problems(one.plain(), kinds[name], known[name].metadata.get("check")):
+            raise TrainerError(f"{one.place}: {name} {one.plain()}: {problem}")
+    return {name: one.plain() for name, one in given.items()}
 
 
 def as_yaml(config: AlignConfig) -> str:
@@ -264,21 +261,6 @@ def did_you_mean(name: str, known: "list[str] | tuple[str, ...]") -> str:
     """Return a suggestion to append to an error, or nothing."""
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(known)}"
-
-
-def _yaml_loader(path: Path) -> Any:
-    """Return a safe loader for which 1e-6 is a number (PyYAML's own wants 1.0e-6)."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        pass
-
-    number = re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$|^[-+]?\.\d+[eE][-+]?\d+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789."))
-    try:
-        return Loader(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainerError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _check_fields(config: Any) -> None:

@@ -43,44 +43,67 @@ class Scorer:
         layout: of sequences, which may borrow the prompts of another layout.
         reference: log pi_ref of sequences, (len,), of their tokens for a token-level loss; only called for a loss that
             names a reference argument.
-        mean: the mean over all processes of the values that count: f(values, counting) -> ().
+        mean: the mean over all processes of the values that count: f(values, 1 or 0 for each) -> ().
+        device: where the policy is.
     """
 
     loss: Loss
     policy: Callable[[Layout, Memory | None], Tensor]
     layout: Callable[[Sequences, Layout | None], Layout]
     reference: Callable[[Sequences], Tensor]
-    mean: Callable[[Tensor, bool], Tensor]
+    mean: Callable[[Tensor, Tensor], Tensor]
+    device: torch.device
 
-    def scores(self, own: Sequences, other: Sequences | None, desirable: Tensor, *, counts: bool = True) -> Scores:
+    def scores(
+        self,
+        own: Sequences,
+        other: Sequences | None,
+        desirable: Tensor,
+        *,
+        counts: bool = True,
+        kl_raw: Tensor | None = None,
+    ) -> Scores:
         """Return what the loss is told.
 
         The mismatched completions follow prompts whose keys and values the first pass has left in a memory.
 
         Args:
             own: each prompt with its own completions.
-            other: each prompt with its neighbour's completion; None where the loss names no `kl`.
+            other: each prompt with its neighbour's completion, for z0; None where z0 is told, or is the mean of the
+                examples' own log-ratios, or where the loss names no `kl`.
             desirable: bool, (batch,).
             counts: whether these examples enter the step and its means.
+            kl_raw: z0 before its clamp, where it is known, ().
         """
         layout, memory = self.layout(own, None), None if other is None else Memory()
         tokens = self.policy(layout, memory)
         policy = tokens if self.loss.kind == "token" else tokens.sum(dim=1)
         tensors = self._arguments(policy, own, desirable)
-        kl_raw = None
-        if other is not None:
-            assert memory is not None
-            memory.open = False
+        if not self.loss.needs_kl:
+            return Scores(policy=policy, tensors=tensors, kl_raw=None, sequences=own, counts=counts)
+        if kl_raw is None:
             with torch.no_grad():
-                theirs = self.policy(self.layout(other, layout), memory).sum(dim=1)
-                kl_raw = self.mean(theirs - self.reference(other).to(theirs.device), counts)
-            tensors["kl"] = kl_raw.clamp(min=0).expand(len(policy))
+                if other is not None and memory is not None:
+                    memory.open = False
+                    ratios = self.policy(self.layout(other, layout), memory).sum(dim=1) - self._reference(other)
+                else:
+                    ratios = policy - self._reference(own)
+                kl_raw = self.mean(ratios, torch.full_like(ratios, counts))
+        tensors["kl"] = kl_raw.clamp(min=0).expand(len(policy))
         return Scores(policy=policy, tensors=tensors, kl_raw=kl_raw, sequences=own, counts=counts)
+
+    def ratios(self, sequences: Sequences) -> Tensor:
+        """Return log pi/pi_ref of sequences, nats, without gradient, (len,)."""
+        with torch.no_grad():
+            return self.policy(self.layout(sequences, None), None).sum(dim=1) - self._reference(sequences)
+
+    def _reference(self, sequences: Sequences) -> Tensor:
+        return self.reference(sequences).to(self.device)
 
     def _arguments(self, policy: Tensor, own: Sequences, desirable: Tensor) -> dict[str, Tensor]:
         reference, lengths = None, own.lengths(policy.device)
         if any(name.startswith("reference_") for name in self.loss.arguments):
-            reference = self.reference(own).to(policy.device)
+            reference = self._reference(own)
         if self.loss.kind == "paired":
             names = ("policy_chosen_logps", "policy_rejected_logps", "chosen_lengths", "rejected_lengths")
             tensors: dict[str, Tensor] = dict(zip(names, (*policy.chunk(2), *lengths.chunk(2)), strict=True))

@@ -4,7 +4,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from halotheory.contract import Loss
 from trainer import checkpoint, metrics
-from trainer.batch import matched, mismatched
+from trainer.batch import Sequences, Tokens, matched, mismatched
 from trainer.checkpoint import Position
 from trainer.codec import Codec
 from trainer.config import AlignConfig
@@ -27,6 +27,7 @@ from trainer.logps import Scorer, Scores
 from trainer.metrics import Window
 from trainer.order import Indices, Order
 from trainer.progress import progress, say
+from trainer.reference_point import NEEDS_MISMATCHED, RunningMean, faded
 from trainer.schedule import learning_rate
 from trainer.tokens import TokenTable
 
@@ -45,6 +46,8 @@ class Training:
         policy: the prepared model.
         optimizer: the prepared optimizer.
         scorer: from sequences to the loss's arguments.
+        draw: completions of prompts from the policy: f(prompts, seed); for the reference point `sampled` only.
+        running: the reference point `running-mean` so far.
         steps: of the whole run.
         output: the run's folder.
         fingerprint: of data and loss, for checkpoints.
@@ -59,6 +62,8 @@ class Training:
     policy: Any
     optimizer: Any
     scorer: Scorer
+    draw: Callable[[tuple[Tokens, ...], list[int]], Sequences]
+    running: RunningMean
     steps: int
     output: Path
     fingerprint: str
@@ -80,7 +85,10 @@ def train(training: Training, start: Position) -> None:
             microbatches = order.step(epoch, at)
             examples = sum(map(len, microbatches))
 
-            scored = [backward(training, one, examples, last=one is microbatches[-1]) for one in microbatches]
+            kl_raw = z0_of_step(training, microbatches, step)
+            scored = [
+                backward(training, one, examples, last=one is microbatches[-1], kl_raw=kl_raw) for one in microbatches
+            ]
             grad_norm = _clipped(training)
             sums, tokens, stop = _over_processes(training, scored, grad_norm, step + 1, stop=bool(told))
             rate = learning_rate(step, training.steps, config)
@@ -112,24 +120,24 @@ class Scored:
     scores: Scores
 
 
-def backward(training: Training, microbatch: Indices, step_examples: int, *, last: bool) -> Scored:
+def backward(
+    training: Training, microbatch: Indices, step_examples: int, *, last: bool, kl_raw: Tensor | None = None
+) -> Scored:
     """Add the gradient of sum(losses) / step_examples over this process's share of a microbatch.
 
     Every process divides by the examples of the whole step, and the average that DDP takes over processes is
     undone: the step's gradient is that of one big batch. A process without a share lends an example that counts 0.
     """
-    accelerator, table = training.accelerator, training.table
-    processes, rank = accelerator.num_processes, accelerator.process_index
-    examples, neighbours = share(microbatch, table.prompt_group, processes)[rank]
-    counts = len(examples) > 0
-    if not counts:
-        examples, neighbours = microbatch[:1], np.roll(microbatch, -1)[:1]
+    accelerator, table, config = training.accelerator, training.table, training.config
+    processes = accelerator.num_processes
+    examples, neighbours, counts = _own(training, microbatch)
     own = matched(table, examples)
-    other = mismatched(table, examples, neighbours) if training.loss.needs_kl else None
+    crosses = training.loss.needs_kl and kl_raw is None and config.reference_point in NEEDS_MISMATCHED
+    other = mismatched(table, examples, neighbours) if crosses else None
     desirable = torch.from_numpy(table.desirable[examples]).to(accelerator.device)
 
     with nullcontext() if last else accelerator.no_sync(training.policy):
-        scores = training.scorer.scores(own, other, desirable, counts=counts)
+        scores = training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
         scores.policy.retain_grad()
         losses = training.loss(**scores.tensors)
         if not losses.requires_grad:
@@ -137,6 +145,51 @@ def backward(training: Training, microbatch: Indices, step_examples: int, *, las
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (counts * processes / step_examples))
     return Scored(examples=examples, losses=losses.detach().expand(len(examples)), scores=scores)
+
+
+def z0_of_step(training: Training, microbatches: list[Indices], step: int) -> Tensor | None:
+    """Return the step's reference point before its clamp, (), or None where each microbatch has its own.
+
+    A step of one microbatch needs no pass of its own for it. A running mean is moved on.
+    """
+    config, table, scorer = training.config, training.table, training.scorer
+    kind = config.reference_point
+    if not training.loss.needs_kl:
+        return None
+    if kind == "zero":
+        return torch.zeros((), device=scorer.device)
+    whole = config.reference_point_over == "step" and len(microbatches) > 1
+    if not whole and kind in {"mismatched", "batch-mean"}:
+        return None
+    ratios, counted = [], []
+    for at, microbatch in enumerate(microbatches):
+        examples, neighbours, counts = _own(training, microbatch)
+        if kind == "sampled":
+            sequences = training.draw(
+                matched(table, examples).prompts, [config.seed, step, at, training.accelerator.process_index]
+            )
+        elif kind == "batch-mean":
+            sequences = matched(table, examples)
+        else:
+            sequences = mismatched(table, examples, neighbours)
+        ratios.append(scorer.ratios(sequences))
+        counted.append(torch.full_like(ratios[-1], counts))
+    estimate = scorer.mean(torch.cat(ratios), torch.cat(counted))
+    if kind == "running-mean":
+        training.running.value = faded(training.running.value, float(estimate))
+        return estimate.new_tensor(training.running.value)
+    return estimate
+
+
+def _own(training: Training, microbatch: Indices) -> tuple[Indices, Indices, bool]:
+    """Return this process's examples of a microbatch, those whose completions they are mismatched with, and whether
+    they count: a process without a share is lent an example."""
+    accelerator = training.accelerator
+    shares = share(microbatch, training.table.prompt_group, accelerator.num_processes)
+    examples, neighbours = shares[accelerator.process_index]
+    if len(examples):
+        return examples, neighbours, True
+    return microbatch[:1], np.roll(microbatch, -1)[:1], False
 
 
 def share(microbatch: Indices, prompt_group: Indices, processes: int) -> list[tuple[Indices, Indices]]:
@@ -206,6 +259,7 @@ def _save(training: Training, step: int, window: Window) -> None:
         window=window,
         fingerprint=training.fingerprint,
         processes=training.accelerator.num_processes,
+        running_mean=training.running.value,
     )
     checkpoint.save(training.accelerator, training.output / "checkpoints", position)
     if training.accelerator.is_main_process:

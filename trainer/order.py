@@ -1,5 +1,6 @@
 """The order of an epoch: which examples share a microbatch, and which stand side by side in it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +72,11 @@ class Order:
         if self._latest[0] != epoch:
             self._latest[:] = [epoch, self.epoch(epoch)]
         return self._latest[1][at]
+
+    def steps(self, count: int) -> Iterator[list[Indices]]:
+        """Yield the microbatches of the first `count` steps, through as many epochs as they take."""
+        for step in range(count):
+            yield self.step(*divmod(step, self.steps_per_epoch))
 
     def clashes(self, steps: list[list[Indices]]) -> int:
         """Return how many examples have a neighbour that answers their own prompt."""

@@ -97,8 +97,8 @@ def constant(value: float) -> Any:
     return lambda sequences: value * sequences.lengths(CPU)
 
 
-def mean(values: torch.Tensor, counts: bool) -> torch.Tensor:
-    return values.mean()
+def mean(values: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    return (values * counts).sum() / counts.sum()
 
 
 def scorer(loss: Loss, policy: Policy, reference: Any, calls: list[Layout] | None = None) -> Scorer:
@@ -106,7 +106,7 @@ def scorer(loss: Loss, policy: Policy, reference: Any, calls: list[Layout] | Non
         (calls if calls is not None else []).append(layout)
         return policy_of(policy)(layout, memory)
 
-    return Scorer(loss=loss, policy=forward, layout=policy.layout, reference=reference, mean=mean)
+    return Scorer(loss=loss, policy=forward, layout=policy.layout, reference=reference, mean=mean, device=CPU)
 
 
 def test_a_reference_free_loss_asks_for_no_reference_and_no_mismatched_pass(policy: Policy) -> None:

@@ -1,0 +1,140 @@
+"""The reference model of a run: asked once, before the first step, for all that the run will need; then let go."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from halotheory.contract import Loss
+from trainer.batch import Sequences, matched, mismatched
+from trainer.config import AlignConfig
+from trainer.errors import TrainerError
+from trainer.models import load_model
+from trainer.order import Indices
+from trainer.policy import Policy, pack_if_exact
+from trainer.reference import Folder, default_folder, fingerprint, score
+from trainer.reference_point import NEEDS_MISMATCHED
+from trainer.tokens import TokenTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceModel:
+    """A frozen model.
+
+    Attributes:
+        policy: the model.
+        forward: the same, as it is wrapped for several processes.
+        fingerprint: of weights, configuration and arithmetic.
+    """
+
+    policy: Policy
+    forward: Callable[..., Tensor]
+    fingerprint: str
+
+
+def reference_logps(
+    starting: ReferenceModel,
+    loss: Loss,
+    table: TokenTable,
+    steps: Iterable[list[Indices]],
+    config: AlignConfig,
+    accelerator: Accelerator,
+) -> Callable[[Sequences], Tensor]:
+    """Return log pi_ref of sequences, (len,), or of their tokens for a token-level loss, as far as the run needs them.
+
+    They come from the cache, and what it lacks from the model. Only the reference point `sampled` keeps the model.
+
+    Args:
+        starting: the model that the run starts from, the reference unless another is named.
+        loss: that asks.
+        table: the examples.
+        steps: the microbatches of every step of the run.
+        config: the run's settings.
+        accelerator: which process this is.
+
+    Raises:
+        TrainerError: no such model, another vocabulary, a sharded one to be sampled from.
+    """
+    if not loss.needs_reference:
+        return _unasked
+    by_token = loss.kind == "token"
+    model = _named(config.reference_model, starting.policy.dtype, table, accelerator) or starting
+    if loss.needs_kl and config.reference_point == "sampled":
+        return _kept(model, starting, accelerator)
+    root = Path(config.reference_cache) if config.reference_cache else default_folder()
+    kept = None if config.reference_cache == "none" else root / model.fingerprint / ("tokens" if by_token else "sums")
+    wanted = _wanted(table, steps, loss, config.reference_point)
+    return score(model.forward, model.policy.layout, wanted, Folder(path=kept, by_token=by_token), accelerator)
+
+
+def check_vocabulary(model: Any, table: TokenTable, name: str) -> None:
+    """Check that a model knows all tokens of the data.
+
+    Raises:
+        TrainerError: it does not.
+    """
+    size, largest = model.get_input_embeddings().weight.shape[0], int(table.tokens.max())
+    if largest >= size:
+        raise TrainerError(
+            f"{name}: the tokenizer gives token {largest} and the model has {size} tokens; "
+            "give the model's own tokenizer, and a reference model of the same family"
+        )
+
+
+def beginnings(table: TokenTable) -> Sequences:
+    """Return the beginnings of two sequences of the data, to try a layout with."""
+    sequences = matched(table, np.array([0, len(table) - 1]))
+    return Sequences(
+        prompts=tuple(prompt[:24] for prompt in sequences.prompts[:2]),
+        completions=tuple(completion[:8] for completion in sequences.completions[:2]),
+    )
+
+
+def _named(name: str | None, dtype: torch.dtype, table: TokenTable, accelerator: Accelerator) -> ReferenceModel | None:
+    if name is None:
+        return None
+    model = load_model(name, option="--reference-model").requires_grad_(False)
+    check_vocabulary(model, table, name)
+    policy, digest = Policy(model, dtype), fingerprint(model, dtype)
+    forward = accelerator.prepare_model(policy, evaluation_mode=True)
+    pack_if_exact(policy, forward, beginnings(table), table.longest)
+    return ReferenceModel(policy=policy, forward=forward, fingerprint=digest)
+
+
+def _kept(model: ReferenceModel, starting: ReferenceModel, accelerator: Accelerator) -> Callable[[Sequences], Tensor]:
+    """Return the sums of a model that stays, for completions that nobody knows beforehand."""
+    if accelerator.distributed_type.value not in {"NO", "MULTI_CPU", "MULTI_GPU"}:
+        raise TrainerError(
+            f"--reference-point sampled: a model sharded by {accelerator.distributed_type.value} cannot be sampled "
+            "from at each step; take mismatched"
+        )
+    policy = copy.deepcopy(model.policy).requires_grad_(False).eval() if model is starting else model.policy
+
+    def logps(sequences: Sequences) -> Tensor:
+        with torch.no_grad():
+            return policy(policy.layout(sequences)).sum(dim=1)
+
+    return logps
+
+
+def _unasked(sequences: Sequences) -> Tensor:
+    raise AssertionError("a loss that names no reference argument asked for one")
+
+
+def _wanted(table: TokenTable, steps: Iterable[list[Indices]], loss: Loss, estimate: str) -> Iterator[Sequences]:
+    """Yield what the reference model is asked about in a run: examples, and mismatched ones of every step."""
+    direct = estimate == "batch-mean" or any(name.startswith("reference_") for name in loss.arguments)
+    seen = np.zeros(len(table), bool)
+    for step in steps:
+        for microbatch in step:
+            if direct and not seen[microbatch].all():
+                seen[microbatch] = True
+                yield matched(table, microbatch)
+            if loss.needs_kl and estimate in NEEDS_MISMATCHED:
+                yield mismatched(table, microbatch, np.roll(microbatch, -1))
