@@ -50,11 +50,18 @@ def test_differing_keys_names_what_changed_in_order() -> None:
         ("\nmodel: a\nmodel: b\n", "recipe.yaml:3: 'model' is given twice; keep one"),
         ("model: [a\n", "recipe.yaml:2: malformed YAML"),
         ("- model\n", "recipe.yaml:1: expected lines of `name: value`"),
-        ("batch_size: many\n", "--batch-size many: expected a whole number"),
-        ("batch_size: 2.5\n", "--batch-size 2.5: expected a whole number"),
-        ("dropout: 1\n", "--dropout 1: expected true or false"),
-        ("hyperparameters: {beta: high}\n", "--set {'beta': 'high'}: expected name: number"),
-        ("learning_rate: .nan\n", "--learning-rate nan: expected a number"),
+        ("batch_size: many\n", "recipe.yaml:1: batch_size many: expected a whole number"),
+        ("\nbatch_size: 2.5\n", "recipe.yaml:2: batch_size 2.5: expected a whole number"),
+        ("dropout: 1\n", "recipe.yaml:1: dropout 1: expected true or false"),
+        ("epochs: 0\n", "recipe.yaml:1: epochs 0: must be > 0"),
+        ("schedule: quick\n", "recipe.yaml:1: schedule quick: expected constant, linear, cosine"),
+        ("hyperparameters: {beta: high}\n", "recipe.yaml:1: hyperparameters: beta high: expected a number"),
+        ("hyperparameters:\n  a: 1\n  a: 2\n", "recipe.yaml:3: 'a' is given twice; keep one"),
+        ("hyperparameters: 3\n", "recipe.yaml:1: hyperparameters 3: expected name: number"),
+        ("learning_rate: .nan\n", "recipe.yaml:1: learning_rate nan: expected a number"),
+        ("extends: none.yaml\n", "recipe.yaml:1: extends none.yaml: no such file: "),
+        ("extends: [a.yaml]\n", "recipe.yaml:1: extends ['a.yaml']: expected the path of one recipe"),
+        ("extends: recipe.yaml\n", "recipe.yaml: a circle; remove one extends"),
     ],
 )
 def test_bad_recipes(tmp_path: Path, text: str, message: str) -> None:
@@ -87,3 +94,30 @@ def test_bad_values(config_class: type, given: dict[str, Any], message: str) -> 
 def test_a_recipe_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match=r"none.yaml: cannot be read: No such file"):
         read_recipe(str(tmp_path / "none.yaml"))
+
+
+def test_a_recipe_extends_another_and_overrides_it_name_by_name(tmp_path: Path) -> None:
+    (tmp_path / "bases").mkdir()
+    (tmp_path / "bases" / "all.yaml").write_text("epochs: 2\nseed: 3\nhyperparameters: {beta: 0.5, margin: 1}\n")
+    (tmp_path / "bases" / "kto.yaml").write_text("extends: all.yaml\nloss: kto\nseed: 4\n")
+    path = recipe(tmp_path, "hyperparameters: {beta: 0.1}\nextends: bases/kto.yaml\n")
+    assert read_recipe(path) == {
+        "epochs": 2,
+        "seed": 4,
+        "loss": "kto",
+        "hyperparameters": {"beta": 0.1, "margin": 1},
+    }
+
+
+def test_what_is_wrong_in_a_recipe_that_is_extended_is_blamed_on_it(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("seed: 1\nbatch_size: none\n")
+    with pytest.raises(TrainerError, match=r"base.yaml:2: batch_size none: expected a whole number"):
+        read_recipe(recipe(tmp_path, "extends: base.yaml\n"))
+
+
+def test_recipes_that_extend_each_other_in_a_circle_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("extends: recipe.yaml\n")
+    with pytest.raises(TrainerError) as error:
+        read_recipe(recipe(tmp_path, "seed: 1\nextends: a.yaml\n"))
+    told = str(error.value).replace(str(tmp_path) + "/", "")
+    assert told == "a.yaml:1: recipe.yaml extends a.yaml extends recipe.yaml: a circle; remove one extends"
