@@ -1,6 +1,6 @@
-"""The Python of docs/tutorial-worlds.md prints what the page says.
+"""The Python of the pages on worlds prints what they say.
 
-python tests/docs/test_tutorial.py    # bring the page up to date
+python tests/docs/test_tutorial.py    # bring the pages up to date
 """
 
 import contextlib
@@ -12,21 +12,23 @@ from pathlib import Path
 
 import pytest
 
+import halotheory.worlds
+
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "tutorial-worlds.md"
+TUTORIAL, API = ROOT / "docs" / "tutorial-worlds.md", ROOT / "docs" / "worlds.md"
 _PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 _OUTPUT = re.compile(r"(?<=```\{code-block\} text\n:class: output\n\n).*?(?=```)", re.DOTALL)
 _NUMBER = re.compile(r"[-+]?\d+\.\d+")
 _CLOSE = 0.02
 
 
-def printed() -> Iterator[str]:
+def printed(page: Path) -> Iterator[str]:
     """Yield what each block of the page prints, one after the other."""
     names: dict[str, object] = {}
-    for code in _PYTHON.findall(PAGE.read_text(encoding="utf-8")):
+    for code in _PYTHON.findall(page.read_text(encoding="utf-8")):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            exec(compile(code, str(PAGE), "exec"), names)  # the page's own code
+            exec(compile(code, str(page), "exec"), names)  # the page's own code
         yield out.getvalue()
 
 
@@ -34,23 +36,28 @@ def numbers(text: str) -> list[float]:
     return [float(number) for number in _NUMBER.findall(text)]
 
 
-def test_the_tutorial_prints_what_it_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [TUTORIAL, API], ids=lambda page: page.stem)
+def test_a_page_prints_what_it_shows(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    shown = _OUTPUT.findall(PAGE.read_text(encoding="utf-8"))
-    for expected, found in zip(shown, printed(), strict=True):
+    shown = _OUTPUT.findall(page.read_text(encoding="utf-8"))
+    for expected, found in zip(shown, printed(page), strict=True):
         assert _NUMBER.sub("NUMBER", expected) == _NUMBER.sub("NUMBER", found)
         assert numbers(found) == pytest.approx(numbers(expected), abs=_CLOSE)
 
 
-def rewrite() -> None:
+def test_the_page_names_all_that_is_public() -> None:
+    text = API.read_text(encoding="utf-8")
+    assert [name for name in halotheory.worlds.__all__ if f"`{name}`" not in text] == []
+
+
+def rewrite(page: Path) -> None:
     """Write what the blocks print into the page."""
-    os.chdir(ROOT)
-    outputs = printed()
-    found = list(outputs)
-    texts = iter(found)
-    text = _OUTPUT.sub(lambda _: next(texts), PAGE.read_text(encoding="utf-8"))
-    PAGE.write_text(text, encoding="utf-8")
+    texts = iter(list(printed(page)))
+    text = _OUTPUT.sub(lambda _: next(texts), page.read_text(encoding="utf-8"))
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    rewrite()
+    os.chdir(ROOT)
+    for each in (TUTORIAL, API):
+        rewrite(each)
