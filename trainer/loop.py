@@ -1,6 +1,5 @@
 """The training loop: microbatches to gradients, gradients to a step, and what is written on the way."""
 
-import math
 import signal
 import threading
 import time
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
 from torch import Tensor
 
 from halotheory.contract import Loss
@@ -22,14 +20,14 @@ from trainer.batch import Sequences, Tokens, matched, mismatched
 from trainer.checkpoint import Position
 from trainer.codec import Codec
 from trainer.config import AlignConfig
-from trainer.errors import TrainerError
-from trainer.logps import Scorer, Scores
+from trainer.logps import Scorer
 from trainer.metrics import Window
 from trainer.order import Indices, Order
 from trainer.progress import progress, say
 from trainer.reference_point import NEEDS_MISMATCHED, RunningMean, faded
 from trainer.schedule import learning_rate
 from trainer.tokens import TokenTable
+from trainer.totals import Scored, over_processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +79,7 @@ def train(training: Training, start: Position) -> None:
     bar = progress("step", training.steps, done=start.step, show=accelerator.is_main_process)
     with told_to_stop() as told, bar as report:
         for step in range(start.step, training.steps):
+            stepped = time.monotonic()
             epoch, at = divmod(step, order.steps_per_epoch)
             microbatches = order.step(epoch, at)
             examples = sum(map(len, microbatches))
@@ -90,7 +89,15 @@ def train(training: Training, start: Position) -> None:
                 backward(training, one, examples, last=one is microbatches[-1], kl_raw=kl_raw) for one in microbatches
             ]
             grad_norm = _clipped(training)
-            sums, tokens, stop = _over_processes(training, scored, grad_norm, step + 1, stop=bool(told))
+            totals, stop = over_processes(
+                accelerator,
+                scored,
+                np.concatenate(microbatches),
+                training.table.places,
+                grad_norm,
+                step + 1,
+                stop=bool(told),
+            )
             rate = learning_rate(step, training.steps, config)
             for group in training.optimizer.param_groups:
                 group["lr"] = rate
@@ -98,10 +105,12 @@ def train(training: Training, start: Position) -> None:
             training.optimizer.zero_grad()
 
             window.seconds = time.monotonic() - began
-            window.add(sums, grad_norm=grad_norm, examples=examples, tokens=tokens)
+            window.add(totals, grad_norm=grad_norm, seconds=time.monotonic() - stepped)
             done = step + 1
             if done % config.log_steps == 0 or done == training.steps:
-                line = window.line(step=done, epoch=done / order.steps_per_epoch, learning_rate=rate)
+                line = window.line(
+                    step=done, epoch=done / order.steps_per_epoch, learning_rate=rate, memory_gb=totals.memory_gb
+                )
                 if accelerator.is_main_process:
                     metrics.append(training.output / "metrics.jsonl", line)
                 report(done, f"loss {line['loss']:.4f}")
@@ -109,15 +118,6 @@ def train(training: Training, start: Position) -> None:
                 _save(training, done, window)
             if stop:
                 raise KeyboardInterrupt
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """A microbatch after its backward pass: its examples, the loss of each (or their mean), and what was scored."""
-
-    examples: Indices
-    losses: Tensor
-    scores: Scores
 
 
 def backward(
@@ -144,7 +144,12 @@ def backward(
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (counts * processes / step_examples))
-    return Scored(examples=examples, losses=losses.detach().expand(len(examples)), scores=scores)
+    return Scored(
+        examples=examples,
+        losses=losses.detach().expand(len(examples)),
+        slopes=metrics.slopes(scores, len(examples)) * (step_examples / processes),
+        scores=scores,
+    )
 
 
 def z0_of_step(training: Training, microbatches: list[Indices], step: int) -> Tensor | None:
@@ -208,49 +213,6 @@ def _clipped(training: Training) -> float:
     norm = training.accelerator.clip_grad_norm_(training.policy.parameters(), max_norm)
     assert norm is not None
     return float(norm)
-
-
-def _over_processes(
-    training: Training, scored: list[Scored], grad_norm: float, step: int, *, stop: bool
-) -> tuple[list[list[float]], int, bool]:
-    """Return the step's sums for the metrics, its tokens, and whether any process was told to stop.
-
-    One collective. Raises where any process met a value that is not finite.
-    """
-    sums = torch.stack([metrics.statistics(one.losses, one.scores) for one in scored]).sum(dim=0)
-    tokens = sum(one.scores.sequences.tokens for one in scored if one.scores.counts)
-    problem = _problem(training, scored, step)
-    flags = sums.new_tensor([[tokens, 0], [stop, problem is not None]])
-    everywhere = training.accelerator.reduce(torch.cat([sums, flags]))
-    assert isinstance(everywhere, Tensor)
-    *totals, (tokens, _), (stopped, problems) = everywhere.tolist()
-    if problems or not math.isfinite(grad_norm):
-        said = [one for one in gather_object([problem]) if one is not None]
-        first = training.table.places[int(scored[0].examples[0])]
-        raise TrainerError(said[0] if said else _told(first, f"the gradient's norm is {grad_norm}", step))
-    return totals, int(tokens), stopped > 0
-
-
-def _problem(training: Training, scored: list[Scored], step: int) -> str | None:
-    """Return an error that names the first example whose loss, or whose loss's gradient, is not finite."""
-    for one in scored:
-        gradients = one.scores.policy.grad
-        assert gradients is not None
-        by_sequence = gradients.sum(dim=1) if gradients.dim() == 2 else gradients
-        gradient = by_sequence.view(-1, len(one.examples)).sum(dim=0)
-        for name, values in (("loss", one.losses), ("loss's gradient", gradient)):
-            if not bool(torch.isfinite(values).all()):
-                at = int((~torch.isfinite(values)).nonzero()[0])
-                place = training.table.places[int(one.examples[at])]
-                return _told(place, f"the {name} is {float(values[at])}", step)
-    return None
-
-
-def _told(place: str, what: str, step: int) -> str:
-    return (
-        f"{place}: {what} at step {step}; stopped before the step, checkpoints are untouched; "
-        "lower --learning-rate, or look at this example and at the loss"
-    )
 
 
 def _save(training: Training, step: int, window: Window) -> None:

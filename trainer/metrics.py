@@ -1,7 +1,8 @@
 """What is watched during training: sums over examples, and the lines of metrics.jsonl."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,16 @@ NAMES = (
     "logps_desirable",
     "logps_undesirable",
     "nats_per_token",
+    "completion_length",
+    "desirable_share",
 )
 """The means of a line of metrics.jsonl; a mean of nothing is left out."""
+
+CLOCKED = ("seconds", "tokens_per_second", "memory_gb")
+"""What differs between runs that are otherwise the same to the last bit."""
+
+SATURATED = 0.01
+"""An example is saturated when its loss has at most this share of the largest slope that the run has met."""
 
 
 def statistics(losses: Tensor, scores: Scores) -> Tensor:
@@ -39,7 +48,9 @@ def statistics(losses: Tensor, scores: Scores) -> Tensor:
         float32, (len(NAMES), 2).
     """
     with torch.no_grad():
+        lengths = scores.sequences.completion_lengths
         found = {"loss": _summed(losses), **_outputs(scores.tensors)}
+        found["completion_length"] = losses.new_tensor([float(lengths.sum()), len(lengths)])
         if scores.kl_raw is not None:
             found["kl"], found["kl_raw"] = (
                 _summed(scores.tensors["kl"]),
@@ -65,6 +76,7 @@ def _outputs(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         tensors = _over_tokens(tensors)
     logps, desirable = tensors["policy_logps"], tensors["desirable"]
     found = {"logps_desirable": _summed(logps, desirable), "logps_undesirable": _summed(logps, ~desirable)}
+    found["desirable_share"] = _summed(desirable.to(logps.dtype))
     if "reference_logps" in tensors:
         reward = logps - tensors["reference_logps"]
         found["reward_desirable"], found["reward_undesirable"] = (
@@ -87,6 +99,54 @@ def _summed(values: Tensor, where: Tensor | None = None) -> Tensor:
     return torch.stack([torch.where(where, values, 0.0).sum(), where.sum().to(values.dtype)])
 
 
+def slopes(scores: Scores, examples: int) -> Tensor:
+    """Return |d loss/d log pi| of each example, summed over its outputs or tokens, as the backward pass left it.
+
+    Args:
+        scores: of a microbatch, whose `policy` kept its gradient.
+        examples: of the microbatch; a pair is one.
+
+    Returns:
+        (examples,), >= 0.
+    """
+    gradient = scores.policy.grad
+    assert gradient is not None
+    sizes = gradient.abs()
+    return (sizes.sum(dim=1) if sizes.dim() == 2 else sizes).view(-1, examples).sum(dim=0)
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Return the most memory that this process has held so far, 10^9 bytes.
+
+    On a GPU what PyTorch has allocated there, else the process's resident memory; 0 where the system does not tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTotals:
+    """What a step came to, over all processes.
+
+    Attributes:
+        sums: the sum and the count of each of NAMES.
+        slopes: |d loss/d log pi| of each example.
+        tokens: prompt and completion tokens of the policy's sequences.
+        memory_gb: the most that any process has held so far.
+    """
+
+    sums: list[list[float]]
+    slopes: list[float]
+    tokens: int
+    memory_gb: float
+
+
 @dataclass(kw_only=True)
 class Window:
     """The sums since the last line, and the totals since the start; a checkpoint holds it as JSON.
@@ -94,6 +154,9 @@ class Window:
     Attributes:
         sums: the sum and the count of each of NAMES since the last line.
         grad_norms: the sum and the count of the steps' gradient norms since the last line.
+        saturated: how many examples were saturated since the last line, and of how many.
+        pace: the tokens of the steps since the last line, and the seconds that these took.
+        largest_slope: |d loss/d log pi| of the example with the largest, since the start.
         examples: since the start of the run.
         tokens: prompt and completion tokens of the policy's sequences, since the start.
         seconds: since the start, interruptions left out.
@@ -101,36 +164,63 @@ class Window:
 
     sums: list[list[float]] = field(default_factory=lambda: [[0.0, 0.0] for _ in NAMES])
     grad_norms: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    saturated: list[int] = field(default_factory=lambda: [0, 0])
+    pace: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    largest_slope: float = 0.0
     examples: int = 0
     tokens: int = 0
     seconds: float = 0.0
 
-    def add(self, sums: list[list[float]], *, grad_norm: float, examples: int, tokens: int) -> None:
-        """Add a step's sums over all processes."""
-        self.sums = [[a + b for a, b in zip(old, new, strict=True)] for old, new in zip(self.sums, sums, strict=True)]
-        self.grad_norms = [self.grad_norms[0] + grad_norm, self.grad_norms[1] + 1]
-        self.examples += examples
-        self.tokens += tokens
+    def add(self, totals: StepTotals, *, grad_norm: float, seconds: float) -> None:
+        """Add a step, which took so many seconds."""
+        self.sums = [_added(*both) for both in zip(self.sums, totals.sums, strict=True)]
+        self.grad_norms = _added(self.grad_norms, [grad_norm, 1])
+        self.pace = _added(self.pace, [totals.tokens, seconds])
+        self.largest_slope = max(self.largest_slope, *totals.slopes)
+        flat = sum(slope <= SATURATED * self.largest_slope for slope in totals.slopes)
+        self.saturated = [self.saturated[0] + flat, self.saturated[1] + len(totals.slopes)]
+        self.examples += len(totals.slopes)
+        self.tokens += totals.tokens
 
-    def line(self, *, step: int, epoch: float, learning_rate: float) -> dict[str, Any]:
+    def line(self, *, step: int, epoch: float, learning_rate: float, memory_gb: float) -> dict[str, Any]:
         """Return a line of metrics.jsonl and begin a new window."""
-        means = {name: total / count for name, (total, count) in zip(NAMES, self.sums, strict=True) if count}
-        if "reward_desirable" in means and "reward_undesirable" in means:
-            means["reward_margin"] = means["reward_desirable"] - means["reward_undesirable"]
+        found = means(self.sums)
         line = {
             "step": step,
             "epoch": round(epoch, 6),
-            "loss": means.pop("loss"),
+            "loss": found.pop("loss"),
             "learning_rate": learning_rate,
             "grad_norm": self.grad_norms[0] / self.grad_norms[1],
             "examples": self.examples,
             "tokens": self.tokens,
             "seconds": round(self.seconds, 3),
-            **means,
+            **found,
+            "saturation": self.saturated[0] / self.saturated[1],
         }
+        if self.pace[1] > 0:
+            line["tokens_per_second"] = round(self.pace[0] / self.pace[1], 1)
+        if memory_gb > 0:
+            line["memory_gb"] = round(memory_gb, 3)
         fresh = Window()
-        self.sums, self.grad_norms = fresh.sums, fresh.grad_norms
+        self.sums, self.grad_norms, self.saturated, self.pace = (
+            fresh.sums,
+            fresh.grad_norms,
+            fresh.saturated,
+            fresh.pace,
+        )
         return line
+
+
+def means(sums: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Return the means that the sums and counts of NAMES give, and the reward margin."""
+    found = {name: total / count for name, (total, count) in zip(NAMES, sums, strict=True) if count}
+    if "reward_desirable" in found and "reward_undesirable" in found:
+        found["reward_margin"] = found["reward_desirable"] - found["reward_undesirable"]
+    return found
+
+
+def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [a + b for a, b in zip(one, other, strict=True)]
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:

@@ -12,7 +12,18 @@ import torch
 from tests.trainer.test_batch import table
 from trainer.batch import matched
 from trainer.logps import Scores
-from trainer.metrics import NAMES, Window, append, cut_after, read, statistics
+from trainer.metrics import (
+    CLOCKED,
+    NAMES,
+    StepTotals,
+    Window,
+    append,
+    cut_after,
+    peak_memory_gb,
+    read,
+    slopes,
+    statistics,
+)
 
 SEQUENCES = matched(table([([1], [[5, 2]]), ([1], [[6, 2]]), ([1], [[7, 8, 2]])]), np.arange(3))
 
@@ -29,8 +40,12 @@ def scores(tensors: Mapping[str, Any], *, kl_raw: float | None = None, counts: b
 def line(*microbatches: tuple[list[float], Scores]) -> dict[str, float]:
     window = Window()
     sums = torch.stack([statistics(torch.tensor(losses), one) for losses, one in microbatches]).sum(dim=0)
-    window.add(sums.tolist(), grad_norm=2.0, examples=3, tokens=10)
-    return window.line(step=1, epoch=0.5, learning_rate=0.1)
+    window.add(totals(sums.tolist(), slopes=[0.5, 0.004, 1.0]), grad_norm=2.0, seconds=4.0)
+    return window.line(step=1, epoch=0.5, learning_rate=0.1, memory_gb=1.23456)
+
+
+def totals(sums: list[list[float]] | None = None, *, slopes: list[float], tokens: int = 10) -> StepTotals:
+    return StepTotals(sums=sums or [[1.0, 1.0] for _ in NAMES], slopes=slopes, tokens=tokens, memory_gb=1.0)
 
 
 THUMBS = {
@@ -59,6 +74,11 @@ def test_rewards_of_thumbs_are_means_over_each_label() -> None:
         "step": 1,
         "epoch": 0.5,
         "seconds": 0.0,
+        "completion_length": 7 / 3,
+        "desirable_share": 2 / 3,
+        "saturation": 1 / 3,
+        "tokens_per_second": 2.5,
+        "memory_gb": 1.235,
     }
     assert told == pytest.approx(expected)
 
@@ -110,8 +130,58 @@ def test_means_are_over_examples_not_over_microbatches() -> None:
     window = Window()
     for total, count in ((6.0, 3.0), (10.0, 1.0)):
         sums = [[total, count] if name == "loss" else [0.0, 0.0] for name in NAMES]
-        window.add(sums, grad_norm=1.0, examples=int(count), tokens=0)
-    assert window.line(step=2, epoch=1, learning_rate=1)["loss"] == 4.0
+        window.add(totals(sums, slopes=[1.0] * int(count)), grad_norm=1.0, seconds=1.0)
+    assert window.line(step=2, epoch=1, learning_rate=1, memory_gb=1)["loss"] == 4.0
+
+
+def test_saturation_compares_with_the_largest_slope_of_the_run_and_not_of_the_line() -> None:
+    window = Window()
+    shares = []
+    for found in ([1.0, 0.009, 0.011, 0.0], [0.01, 0.02, 0.009], [3.0, 0.02, 0.04], [0.0]):
+        window.add(totals(slopes=found), grad_norm=1.0, seconds=1.0)
+        shares.append(window.line(step=1, epoch=1, learning_rate=1, memory_gb=1)["saturation"])
+    assert shares == [2 / 4, 2 / 3, 1 / 3, 1.0]
+    assert window.largest_slope == 3.0
+
+
+def test_the_pace_is_of_the_steps_since_the_last_line() -> None:
+    window = Window()
+    paces = []
+    for tokens, seconds in ((100, 1.0), (300, 2.0)):
+        window.add(totals(slopes=[1.0], tokens=tokens), grad_norm=1.0, seconds=seconds)
+        window.seconds += 10.0  # checkpoints and evaluations are no steps
+        paces.append(window.line(step=1, epoch=1, learning_rate=1, memory_gb=1)["tokens_per_second"])
+    assert (paces, window.tokens) == ([100.0, 150.0], 400)
+
+
+@pytest.mark.parametrize(
+    ("loss", "shape", "expected"),
+    [
+        (lambda logps: (logps * torch.tensor([1.0, -2.0, 3.0])).sum(), (3,), [1.0, 2.0, 3.0]),
+        (lambda logps: (logps[:3] - 2 * logps[3:]).sum(), (6,), [3.0, 3.0, 3.0]),  # pairs: chosen, then rejected
+        (lambda logps: (logps * torch.tensor([1.0, -1.0])).sum(), (3, 2), [2.0, 2.0, 2.0]),  # tokens
+    ],
+)
+def test_slopes_are_added_over_the_outputs_or_tokens_of_an_example(
+    loss: Any, shape: tuple[int, ...], expected: list[float]
+) -> None:
+    policy = torch.zeros(shape, requires_grad=True)
+    loss(policy).backward()
+    one = Scores(policy=policy, tensors={}, kl_raw=None, sequences=SEQUENCES, counts=True)
+    assert slopes(one, 3).tolist() == expected
+
+
+def test_peak_memory_is_that_of_a_process_which_has_loaded_pytorch() -> None:
+    before = peak_memory_gb(torch.device("cpu"))
+    held = torch.ones(25_000_000)  # 0.1 GB
+    after = peak_memory_gb(torch.device("cpu"))
+    assert 0.05 < before <= after < 100
+    assert held.sum() == 25_000_000
+
+
+def test_what_a_clock_decides_is_named() -> None:
+    told = line(([1.0, 2.0, 6.0], scores({**THUMBS, **LENGTHS})))
+    assert set(CLOCKED) < set(told)
 
 
 def test_lines_after_a_checkpoint_and_a_line_cut_short_are_removed(tmp_path: Path) -> None:
