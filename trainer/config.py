@@ -122,6 +122,9 @@ class SampleConfig:
     max_new_tokens: int = option("Tokens of a completion.", 256, check=">= 1")
     seed: int = option("Seed of the sampling.", 0, check=">= 0")
     batch_size: int = option("Completions at a time.", 64, check=">= 1")
+    engine: Literal["transformers", "vllm"] = option(
+        "transformers, or vllm where it is installed (batches of thousands pay there).", "transformers"
+    )
     split: str = option("Split of a hub data set.", "train")
     chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
     dtype: Literal["float32", "bfloat16"] = option("Weights and arithmetic: float32 or bfloat16.", "float32")

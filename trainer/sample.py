@@ -4,24 +4,41 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from trainer.codec import Codec, Limits
 from trainer.config import SampleConfig, differing_keys
 from trainer.data import Row, check_row, format_of, read_rows
 from trainer.errors import TrainerError
 from trainer.files import write_text, writing
-from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
+from trainer.generation import Sampled, start_engine
+from trainer.models import context_length, load_codec, quiet
 from trainer.progress import progress, say
 
 _JUDGED = ("completion", "label", "chosen", "rejected")
 """Columns about other completions than the sampled ones, which they would mislabel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Completions that are sampled together: of some rows, all of `samples` each."""
+
+    rows: range
+    samples: range
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.samples)
+
+
+def batches(rows: int, samples: int, at_most: int) -> list[Batch]:
+    """Return the batches of a run: whole rows while a batch holds one, else the samples of one row in pieces."""
+    size = at_most // samples
+    if size:
+        return [Batch(rows=range(at, min(at + size, rows)), samples=range(samples)) for at in range(0, rows, size)]
+    pieces = [range(at, min(at + at_most, samples)) for at in range(0, samples, at_most)]
+    return [Batch(rows=range(row, row + 1), samples=piece) for row in range(rows) for piece in pieces]
 
 
 def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
@@ -44,29 +61,30 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     context, codec = context_length(config.model), load_codec(config.model, config.chat_template)
     suffix = codec.encode([config.suffix])[0] if config.suffix else []
     prompts = _cut([[*prompt, *suffix] for prompt in codec.prompts(rows)], config, context, codec)
-    model = load_model(config.model, dtype=DTYPES[config.dtype]).to(_device())
+    generate = start_engine(config, codec)
     _begin(output, wanted, overwrite)
     partial = output.with_name(output.name + ".partial")
-    size = max(1, config.batch_size // config.samples)
-    batches = [range(at, min(at + size, len(rows))) for at in range(0, len(rows), size)]
-    done = _done(partial, [len(batch) * config.samples for batch in batches])
+    every = batches(len(rows), config.samples, config.batch_size)
+    done = _done(partial, list(map(len, every)))
     if done:
-        say(f"continues after batch {done} of {len(batches)}")
-    retokenised = 0
+        say(f"continues after batch {done} of {len(every)}")
+    retokenised, completions = 0, sum(map(len, every[:done]))
     with (
-        progress("batch", len(batches), done=done) as report,
+        progress("batch", len(every), done=done) as report,
         writing(partial),
         partial.open("a", encoding="utf-8") as file,
     ):
-        for at, batch in enumerate(batches[done:], start=done):
-            sampled = generate(model, codec, [prompts[row] for row in batch], config, batch=at)
+        for at, batch in enumerate(every[done:], start=done):
+            asked = [prompts[row] for row in batch.rows for _ in batch.samples]
+            sampled = generate(asked, at)
             texts = codec.tokenizer.batch_decode([ids for ids, _ in sampled], clean_up_tokenization_spaces=False)
             again = codec.encode(texts)
             retokenised += sum(list(ids) != new for (ids, _), new in zip(sampled, again, strict=True))
-            file.write("".join(_lines(rows, batch, texts, sampled, config.samples)))
+            file.write("".join(_lines(rows, batch, texts, sampled)))
             file.flush()
             os.fsync(file.fileno())
-            report(at + 1, f"{batch.stop * config.samples} completions")
+            completions += len(batch)
+            report(at + 1, f"{completions} completions")
     with writing(output):
         partial.replace(output)
     if retokenised:
@@ -74,61 +92,13 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     return output
 
 
-def generate(
-    model: Any, codec: Codec, prompts: Sequence[Sequence[int]], config: SampleConfig, *, batch: int
-) -> list[tuple[list[int], bool]]:
-    """Return `config.samples` completions of each prompt: tokens before the stop token, and whether there was one.
-
-    Args:
-        model: a causal model of transformers.
-        codec: its tokens; completions end at any of its stops.
-        prompts: tokens, not empty; padded on the left here.
-        config: temperature, top_p, max_new_tokens, samples, seed.
-        batch: which batch this is; the samples are a function of (seed, batch).
-    """
-    from transformers import GenerationConfig
-
-    device, width = model.device, max(map(len, prompts))
-    pad = codec.stops[0]
-    input_ids = torch.tensor([[pad] * (width - len(ids)) + list(ids) for ids in prompts], device=device)
-    attention_mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
-    greedy = config.temperature == 0
-    how = (
-        {"do_sample": False}
-        if greedy
-        else {"do_sample": True, "temperature": config.temperature, "top_p": config.top_p}
-    )
-    settings = GenerationConfig(
-        max_new_tokens=config.max_new_tokens,
-        num_return_sequences=config.samples,
-        eos_token_id=list(codec.stops),
-        pad_token_id=pad,
-        bos_token_id=codec.bos[0] if codec.bos else None,
-        top_k=0 if not greedy else None,
-        **how,
-    )
-    model.generation_config = settings
-    seed = np.random.SeedSequence([config.seed, batch]).generate_state(1)[0]
-    torch.manual_seed(int(seed))
-    with torch.inference_mode():
-        output: Tensor = model.generate(input_ids=input_ids, attention_mask=attention_mask, generation_config=settings)
-    return [_before_stop(ids, codec.stops) for ids in output[:, width:].tolist()]
-
-
-def _before_stop(ids: list[int], stops: tuple[int, ...]) -> tuple[list[int], bool]:
-    at = next((at for at, token in enumerate(ids) if token in stops), None)
-    return (ids, False) if at is None else (ids[:at], True)
-
-
-def _lines(
-    rows: Sequence[Row], batch: range, texts: list[str], sampled: list[tuple[list[int], bool]], samples: int
-) -> list[str]:
-    lines = []
-    for at, row in enumerate(rows[batch.start : batch.stop]):
-        for k in range(samples):
-            of = at * samples + k
-            new = {"completion": texts[of], "sample": k, "finished": sampled[of][1]}
-            kept = {name: value for name, value in row.values.items() if name not in _JUDGED}
+def _lines(rows: Sequence[Row], batch: Batch, texts: list[str], sampled: Sequence[Sampled]) -> list[str]:
+    lines, told = [], iter(zip(texts, sampled, strict=True))
+    for row in batch.rows:
+        for k in batch.samples:
+            text, (_, finished) = next(told)
+            new = {"completion": text, "sample": k, "finished": finished}
+            kept = {name: value for name, value in rows[row].values.items() if name not in _JUDGED}
             lines.append(json.dumps({**kept, **new}, ensure_ascii=False, default=str) + "\n")
     return lines
 
@@ -225,11 +195,3 @@ def _done(partial: Path, lines_per_batch: list[int]) -> int:
         kept, done = kept + count, done + 1
     write_text(partial, b"".join(lines[:kept]).decode("utf-8"))
     return done
-
-
-def _device() -> torch.device:
-    from accelerate import PartialState
-
-    device = PartialState().device
-    assert device is not None
-    return device

@@ -1,8 +1,12 @@
 """Samples: what they say, and that a batch is always the same."""
 
 import json
+import sys
+import types
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,11 +15,11 @@ import torch
 from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
 from tests.trainer.tiny import make_model, make_tokenizer, write_jsonl
-from trainer import sample as sampling
+from trainer import generation
 from trainer.codec import Codec, Limits
 from trainer.config import SampleConfig
 from trainer.data import read_rows
-from trainer.sample import sample
+from trainer.sample import batches, sample
 from trainer.tokens import tokenize
 
 PROMPTS = [{"prompt": prompt, "id": at} for at, prompt in enumerate(["1+1=", "a", "what is 12+34?", "bc", "=="])]
@@ -74,13 +78,13 @@ def test_a_suffix_ends_every_prompt() -> None:
 @pytest.mark.usefixtures("prompts")
 def test_a_sample_as_training_data_is_the_tokens_that_were_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[list[int], bool]] = []
-    real = sampling.generate
+    real = generation.generate
 
     def spied(*words: Any, **named: Any) -> Any:
         seen.extend(sampled := real(*words, **named))
         return sampled
 
-    monkeypatch.setattr(sampling, "generate", spied)
+    monkeypatch.setattr(generation, "generate", spied)
     sample(config(samples=4))
     said = [(one, line["completion"].strip()) for one, line in zip(seen, lines(), strict=True)]
     codec = Codec(tokenizer=make_tokenizer(), bos=(1,), stops=(2,))
@@ -108,7 +112,7 @@ def test_conversations_are_sampled_through_the_template(workplace: Path) -> None
 @pytest.mark.usefixtures("prompts")
 def test_an_interrupted_run_continues_with_the_same_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     sample(config(samples=2, batch_size=4, output="whole.jsonl"))
-    real, calls = sampling.generate, []
+    real, calls = generation.generate, []
 
     def interrupted(*words: Any, **named: Any) -> Any:
         calls.append(named["batch"])
@@ -116,7 +120,7 @@ def test_an_interrupted_run_continues_with_the_same_samples(monkeypatch: pytest.
             raise KeyboardInterrupt
         return real(*words, **named)
 
-    monkeypatch.setattr(sampling, "generate", interrupted)
+    monkeypatch.setattr(generation, "generate", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sample(config(samples=2, batch_size=4))
     assert not Path("s.jsonl").exists()
@@ -126,6 +130,74 @@ def test_an_interrupted_run_continues_with_the_same_samples(monkeypatch: pytest.
     assert calls == [0, 1, 1, 2]
     assert lines() == lines("whole.jsonl")
     assert not Path("s.jsonl.partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "samples", "at_most", "sizes"),
+    [(5, 3, 6, [6, 6, 3]), (5, 3, 8, [6, 6, 3]), (2, 4, 4, [4, 4]), (2, 5, 2, [2, 2, 1, 2, 2, 1]), (2, 3, 1, [1] * 6)],
+)
+def test_batches_hold_every_sample_once_in_order_and_no_more_than_asked(
+    rows: int, samples: int, at_most: int, sizes: list[int]
+) -> None:
+    every = batches(rows, samples, at_most)
+    assert [len(one) for one in every] == sizes
+    asked = [(row, k) for one in every for row in one.rows for k in one.samples]
+    assert asked == [(row, k) for row in range(rows) for k in range(samples)]
+
+
+@pytest.mark.usefixtures("prompts")
+def test_a_batch_smaller_than_the_samples_of_a_prompt_is_kept_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, sizes = generation.generate, list[int]()
+
+    def spied(model: Any, codec: Any, prompts: Any, *words: Any, **named: Any) -> Any:
+        sizes.append(len(prompts))
+        if len(sizes) == 4:
+            raise KeyboardInterrupt
+        return real(model, codec, prompts, *words, **named)
+
+    sample(config(samples=5, batch_size=2, output="whole.jsonl"))
+    monkeypatch.setattr(generation, "generate", spied)
+    with pytest.raises(KeyboardInterrupt):
+        sample(config(samples=5, batch_size=2))
+    monkeypatch.setattr(generation, "generate", real)
+    sample(config(samples=5, batch_size=2))
+    assert sizes == [2, 2, 1, 2]
+    assert [(line["id"], line["sample"]) for line in lines()] == [(at, k) for at in range(5) for k in range(5)]
+    assert lines() == lines("whole.jsonl")
+
+
+@pytest.mark.usefixtures("prompts")
+def test_vllm_is_asked_for_the_same_completions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in with vLLM's interface: what it is told, and what is made of its answers."""
+    vllm, told = types.ModuleType("vllm"), dict[str, Any]()
+
+    class LLM:
+        def __init__(self, **settings: Any) -> None:
+            told["settings"] = settings
+
+        def generate(self, prompts: list[Any], parameters: list[Any], use_tqdm: bool) -> list[Any]:
+            told.setdefault("calls", []).append((prompts, parameters))
+            answer = SimpleNamespace(outputs=[SimpleNamespace(token_ids=[20, 21, 2], finish_reason="stop")])
+            cut = SimpleNamespace(outputs=[SimpleNamespace(token_ids=[20] * 6, finish_reason="length")])
+            return [answer, cut][: len(prompts)]
+
+    vllm.__dict__.update(LLM=LLM, SamplingParams=lambda **values: values)
+    vllm.__spec__ = ModuleSpec("vllm", None)
+    monkeypatch.setitem(sys.modules, "vllm", vllm)
+    sample(config(samples=2, batch_size=2, engine="vllm", top_p=0.9, seed=3))
+    tokenizer = make_tokenizer()
+    text = tokenizer.decode([20, 21])
+    assert [(one["completion"], one["finished"]) for one in lines()[:2]] == [
+        (text, True),
+        (tokenizer.decode([20] * 6), False),
+    ]
+    assert told["settings"] == {"model": "model", "dtype": "float32", "seed": 3, "trust_remote_code": False}
+    prompts, parameters = told["calls"][0]
+    assert prompts == [{"prompt_token_ids": tokenizer(PROMPTS[0]["prompt"])["input_ids"]}] * 2
+    first = parameters[0]
+    assert (first["temperature"], first["top_p"], first["max_tokens"], first["stop_token_ids"]) == (1.0, 0.9, 6, [2])
+    seeds = [one["seed"] for _, every in told["calls"] for one in every]
+    assert len(set(seeds)) == len(seeds) == 10
 
 
 @pytest.mark.usefixtures("prompts")
@@ -190,6 +262,11 @@ def test_a_refused_command_leaves_the_next_one_free(prompts: Path, trainer: Call
         ([{"prompt": 3}], (), "p.jsonl:1: prompt is 3 (int)"),
         ([], (), "p.jsonl: holds no rows"),
         (PROMPTS, ("--max-new-tokens", "64"), "--max-new-tokens 64: model knows 64 positions"),
+        (
+            PROMPTS,
+            ("--engine", "vllm", "--max-new-tokens", "6"),
+            "--engine vllm: vLLM is not installed; pip install vllm",
+        ),
         (PROMPTS, ("--model", "none/at/all"), "--model none/at/all: no such folder"),
         (PROMPTS, ("--output", "p.jsonl"), "p.jsonl: it is the data"),
     ],
