@@ -15,6 +15,7 @@ _CHECKS: dict[str, Callable[[float], bool]] = {
     ">= 8": lambda value: value >= 8,
     "in [0, 1]": lambda value: 0 <= value <= 1,
     "in (0, 1)": lambda value: 0 < value < 1,
+    "in [0, 1)": lambda value: 0 <= value < 1,
     "in (0, 1]": lambda value: 0 < value <= 1,
 }
 
@@ -34,6 +35,30 @@ def option(
     if default is not MISSING and shown is None and default is not None and not isinstance(default, bool):
         shown = str(default)
     return field(default=default, metadata={"help": text, "check": check, "shown": shown, "also": also})
+
+
+Optimizer = Literal[
+    "adamw",
+    "rmsprop",
+    "adafactor",
+    "sgd",
+    "adagrad",
+    "adamw_8bit",
+    "paged_adamw_8bit",
+    "paged_adamw_32bit",
+    "lion_8bit",
+    "lion_32bit",
+    "paged_lion_8bit",
+    "paged_lion_32bit",
+    "ademamix",
+    "ademamix_8bit",
+    "rmsprop_bnb_8bit",
+    "adamw_torch_8bit",
+    "adamw_torch_4bit",
+    "stable_adamw",
+    "grokadamw",
+]
+"""adamw and rmsprop are PyTorch's; the others are made by transformers, by their names there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,20 +105,41 @@ class AlignConfig:
         "Tokens of prompt and completion together.", None, check=">= 8", shown="2048, or the model's context"
     )
     max_prompt_length: int | None = option("Tokens of a prompt.", None, check=">= 1", shown="what --max-length leaves")
-    optimizer: Literal["adamw", "rmsprop"] = option("adamw or rmsprop.", "adamw")
-    schedule: Literal["constant", "linear", "cosine"] = option(
-        "Learning rate after warmup: constant, linear or cosine decay to 0.", "linear"
+    optimizer: Optimizer = option(  # noqa: RUF009
+        "adamw, rmsprop or adafactor; adamw_8bit, paged_adamw_8bit, lion_8bit and others through bitsandbytes.", "adamw"
     )
+    schedule: Literal["constant", "linear", "cosine"] = option(
+        "Learning rate after warmup: constant, linear or cosine decay to 0, or to --final-rate-ratio.", "linear"
+    )
+    final_rate_ratio: float = option("Share of the peak rate that linear and cosine decay to.", 0.0, check="in [0, 1]")
     warmup_ratio: float = option("Share of the steps with a rising learning rate.", 0.1, check="in [0, 1]")
     weight_decay: float = option("Decoupled decay of the matrices (adamw), L2 (rmsprop).", 0.0, check=">= 0")
     max_grad_norm: float = option("Clip the gradient to this norm; 0: never.", 1.0, check=">= 0")
     dropout: bool = option("Keep the model's dropout on.", False)
-    dtype: Literal["float32", "bfloat16"] = option(
-        "Arithmetic of the forward pass: float32 or bfloat16; weights and log-probabilities stay float32.",
+    dtype: Literal["float32", "bfloat16", "float16"] = option(
+        "Arithmetic of the forward pass: float32, bfloat16 or float16; trained weights and log-probabilities stay "
+        "float32.",
         "float32",
     )
-    seed: int = option("Seed of the order of the data, and of dropout.", 0, check=">= 0")
+    lora_rank: int | None = option(
+        "Train an adapter of this rank (LoRA) beside the frozen weights.", None, check=">= 1", shown="no adapter"
+    )
+    lora_alpha: int | None = option("Scale of the adapter times its rank.", None, check=">= 1", shown="twice the rank")
+    lora_dropout: float = option("Dropout before the adapter, in training.", 0.0, check="in [0, 1)")
+    lora_targets: str = option("Matrices to adapt: all-linear, or names with commas: q_proj,v_proj.", "all-linear")
+    merge: bool = option("Write the model with the adapter merged into it, instead of the adapter alone.", False)
+    base_dtype: Literal["auto", "float32", "bfloat16", "float16"] = option(
+        "Frozen weights beside an adapter: float32, bfloat16 or float16.", "auto", shown="as --dtype"
+    )
+    quantize: Literal["none", "4bit"] = option(
+        "Frozen weights beside an adapter: none, or 4bit (QLoRA) on CUDA with bitsandbytes.", "none"
+    )
+    gradient_checkpointing: bool = option(
+        "Compute activations again in the backward pass instead of keeping them: less memory, a third more time.", False
+    )
+    seed: int = option("Seed of the order of the data, of dropout and of new adapters.", 0, check=">= 0")
     save_steps: int = option("Steps between checkpoints.", 500, check=">= 1")
+    keep: int = option("How many checkpoints to keep, the newest.", 2, check=">= 1")
     log_steps: int = option("Steps between lines of metrics.jsonl.", 1, check=">= 1")
 
     def __post_init__(self) -> None:

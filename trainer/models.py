@@ -1,15 +1,22 @@
 """Models and tokenizers from a folder or the hub: safetensors only, and never code from a repository."""
 
 import logging
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
+from trainer import adapters
 from trainer.codec import Codec
+from trainer.config import AlignConfig
 from trainer.errors import TrainerError
+from trainer.hub import check_name
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def quiet() -> None:
@@ -22,26 +29,106 @@ def quiet() -> None:
 
 
 def load_model(name: str, *, option: str = "--model", dtype: torch.dtype = torch.float32) -> Any:
-    """Return a causal language model in evaluation mode.
+    """Return a causal language model in evaluation mode; of an adapter's folder its model with the adapter merged.
+
+    Args:
+        name: a folder or a hub name.
+        option: that named it, for errors.
+        dtype: of the weights.
 
     Raises:
         TrainerError: no such model, no safetensors, an architecture that generates no text.
     """
+    base = adapter_base(name, option)
+    if base is None:
+        return _load(name, option, dtype)
+    return adapters.merged(_load(base, option, dtype), name).eval()
+
+
+def start_model(config: AlignConfig) -> Any:
+    """Return the model that a run starts from; an adapter's folder gives its model with the adapter, to be trained on.
+
+    Raises:
+        TrainerError: as `load_model`, or an adapter that does not fit.
+    """
+    base = adapter_base(config.model)
+    adapters.check(config, continues=base is not None)
+    frozen = base is not None or config.lora_rank is not None
+    dtype = config.dtype if config.base_dtype == "auto" else config.base_dtype
+    model = _load(base or config.model, "--model", DTYPES[dtype] if frozen else torch.float32, config.quantize)
+    return model if base is None else adapters.resumed(model, config.model, config)
+
+
+def adapter_base(name: str, option: str = "--model") -> str | None:
+    """Return the model that an adapter's folder or hub name is of; None where the name is no adapter's.
+
+    Raises:
+        TrainerError: no such folder or name, an adapter that cannot be used.
+    """
+    _check_folder(name, option)
+    return adapters.base_of(name, option)
+
+
+def _load(name: str, option: str, dtype: torch.dtype, quantize: str = "none") -> Any:
     from transformers import AutoModelForCausalLM
 
     _check_folder(name, option)
+    settings = {} if quantize == "none" else _quantization(quantize, dtype)
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, use_safetensors=True, trust_remote_code=False, **settings
+        )
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(name, option, error) from error
     return model.eval()
 
 
+def _quantization(bits: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Return how transformers loads weights as 4-bit normal floats.
+
+    Source: Dettmers et al. 2023 (QLoRA), arXiv 2305.14314.
+    """
+    if not torch.cuda.is_available():
+        raise TrainerError(
+            f"--quantize {bits}: needs a CUDA GPU, and torch finds none; leave it out, or take --base-dtype bfloat16"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise TrainerError(f"--quantize {bits}: bitsandbytes is not installed; pip install bitsandbytes")
+    from transformers import BitsAndBytesConfig
+
+    how = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+    return {"quantization_config": how, "device_map": {"": torch.cuda.current_device()}}
+
+
 def checkpoint_activations(model: Any) -> None:
-    """Keep no activations inside layers: they are computed again in the backward pass."""
-    name = "activation_checkpointing_enable"  # transformers 5.20 renamed it
-    enable = getattr(model, name, None) or model.gradient_checkpointing_enable
-    enable({"use_reentrant": False})
+    """Keep no activations inside layers: they are computed again in the backward pass.
+
+    transformers' own switch works in training mode only, in which dropout is on and nothing can be generated.
+
+    Raises:
+        TrainerError: transformers does not say which modules of the model are its layers.
+    """
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
+        raise TrainerError(f"--gradient-checkpointing: {type(model).__name__} has no layers to do so in; leave it out")
+    for layer in layers:
+        layer.forward = MethodType(_computed_again, layer)
+
+
+def _computed_again(layer: Any, *inputs: Any, **named: Any) -> Any:
+    forward = partial(type(layer).forward, layer)
+    return (
+        checkpoint(forward, *inputs, use_reentrant=False, **named)
+        if torch.is_grad_enabled()
+        else forward(*inputs, **named)
+    )
 
 
 def load_codec(name: str, chat_template: str | None) -> Codec:
@@ -55,7 +142,9 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
     """
     from transformers import AutoTokenizer
 
-    _check_folder(name, "--model")
+    base = adapter_base(name)
+    if base is not None and not (Path(name) / "tokenizer_config.json").is_file():
+        name = base
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -71,7 +160,7 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
             raise TrainerError(f"--chat-template {chat_template}: cannot be read: {error}") from error
     begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     bos = (int(tokenizer.bos_token_id),) if tokenizer.bos_token_id is not None and begins else ()
-    stops = dict.fromkeys([tokenizer.eos_token_id, *_generation_stops(name)])
+    stops = dict.fromkeys([tokenizer.eos_token_id, *_generation_stops(base or name)])
     return Codec(tokenizer=tokenizer, bos=bos, stops=tuple(stops))
 
 
@@ -83,7 +172,7 @@ def context_length(name: str) -> int | None:
     """
     from transformers import AutoConfig
 
-    _check_folder(name, "--model")
+    name = adapter_base(name) or name
     try:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
@@ -103,11 +192,11 @@ def _generation_stops(name: str) -> list[int]:
 
 def _check_folder(name: str, option: str) -> None:
     path = Path(name)
-    if path.is_dir() and not (path / "config.json").is_file():
-        inside = " (its folder `model` has one)" if (path / "model" / "config.json").is_file() else ""
+    if path.is_dir() and not any((path / file).is_file() for file in ("config.json", adapters.SETTINGS)):
+        there = any((path / "model" / file).is_file() for file in ("config.json", adapters.SETTINGS))
+        inside = " (its folder `model` has one)" if there else ""
         raise TrainerError(f"{option} {name}: the folder holds no config.json{inside}; give a model's folder")
-    if not path.exists() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
-        raise TrainerError(f"{option} {name}: no such folder")
+    check_name(name, option)
 
 
 def _not_loaded(name: str, option: str, error: Exception) -> TrainerError:

@@ -79,7 +79,7 @@ def test_bad_recipes(tmp_path: Path, text: str, message: str) -> None:
         (AlignConfig, {**REQUIRED, "batch_size": 0}, "--batch-size 0: must be >= 1"),
         (AlignConfig, {**REQUIRED, "warmup_ratio": 1.5}, "--warmup-ratio 1.5: must be in [0, 1]"),
         (AlignConfig, {**REQUIRED, "max_length": 2}, "--max-length 2: must be >= 8"),
-        (AlignConfig, {**REQUIRED, "optimizer": "sgd"}, "--optimizer sgd: expected adamw, rmsprop"),
+        (AlignConfig, {**REQUIRED, "optimizer": "adam"}, "--optimizer adam: expected adamw, rmsprop"),
         (AlignConfig, {**REQUIRED, "seed": -1}, "--seed -1: must be >= 0"),
         (SampleConfig, {**REQUIRED, "top_p": 0}, "--top-p 0: must be in (0, 1]"),
         (SampleConfig, {**REQUIRED, "temperature": 0, "samples": 2}, "greedy samples are all alike"),

@@ -1,0 +1,91 @@
+"""The processes of a run, and how the weights are spread over them: one, DDP or FSDP2, by accelerate."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch import Tensor
+
+from trainer.errors import TrainerError
+from trainer.models import DTYPES
+
+
+def make_accelerator(dtype: str = "float32") -> Accelerator:
+    """Return which process this is, on a GPU where there is one.
+
+    Autocast is the policy's own. Sharded weights are gathered in the dtype of the forward pass, so that no process
+    holds all of them in float32.
+
+    Args:
+        dtype: of the forward pass, a key of DTYPES.
+
+    Raises:
+        TrainerError: the launcher asks for what the trainer does not do, or for processes that nothing connects.
+    """
+    has_device = torch.accelerator.is_available()
+    if dtype == "float16" and not torch.cuda.is_available():
+        raise TrainerError("--dtype float16: needs a CUDA GPU, and torch finds none; take bfloat16 or float32")
+    for flag, what in (("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"), ("ACCELERATE_USE_MEGATRON_LM", "Megatron-LM")):
+        if _is_set(flag):
+            raise TrainerError(
+                f"the launcher asks for {what}, which the trainer does not support; "
+                "to shard a model launch with FSDP2: accelerate launch --config_file examples/fsdp2.yaml"
+            )
+    if _is_set("ACCELERATE_USE_FSDP") and (not has_device or _is_set("ACCELERATE_USE_CPU")):
+        raise TrainerError(
+            "the launcher asks for FSDP on the CPU, where accelerate would run DDP instead; "
+            "launch with GPUs, or with torchrun and no FSDP settings"
+        )
+    accelerator = Accelerator(mixed_precision="no", cpu=not has_device)
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        raise TrainerError(
+            f"the launcher started {started} processes and {accelerator.num_processes} are connected; "
+            "set ACCELERATE_USE_CPU=true to connect them on the CPU, or start one"
+        )
+    if accelerator.distributed_type == DistributedType.FSDP:
+        _check_fsdp(accelerator, dtype)
+    return accelerator
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "").lower() in {"1", "true", "yes"}
+
+
+def _check_fsdp(accelerator: Accelerator, dtype: str) -> None:
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    plugin = accelerator.state.fsdp_plugin
+    if plugin.fsdp_version != 2:
+        raise TrainerError(f"the launcher asks for FSDP{plugin.fsdp_version}; set fsdp_version: 2 in its config file")
+    if dtype != "float32":
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=DTYPES[dtype], reduce_dtype=torch.float32)
+
+
+def is_sharded(accelerator: Accelerator) -> bool:
+    """Return whether every process holds only its part of the weights."""
+    return accelerator.distributed_type == DistributedType.FSDP
+
+
+def gathered(accelerator: Accelerator, policy: Any) -> dict[str, Tensor]:
+    """Return the weights of a sharded policy's model by name, whole, on the main process. Called by every process."""
+    state = accelerator.get_state_dict(policy)
+    return {name.removeprefix("model."): weight for name, weight in state.items()}
+
+
+@contextmanager
+def loaded_everywhere() -> Iterator[None]:
+    """Let every process load a model's weights, also where accelerate has the main process load and share them."""
+    name = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+    before = os.environ.get(name)
+    os.environ[name] = "false"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
