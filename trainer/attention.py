@@ -82,8 +82,9 @@ def attention(
             prompt = slice(tree.borrowed, tree.borrowed + tree.prompt)
             k = torch.cat([memory.keys[module.layer_idx][:, :, prompt], k], dim=2)
             v = torch.cat([memory.values[module.layer_idx][:, :, prompt], v], dim=2)
-        attended.append(_attend(q, _repeated(k, q), _repeated(v, q), forest.mask(at), scaling, dropout, softcap))
-    return torch.cat(attended, dim=2).transpose(1, 2), None
+        states = _attend(q, _repeated(k, q), _repeated(v, q), forest.mask(at), scaling, dropout, softcap)
+        attended.append(states.transpose(1, 2))
+    return torch.cat(attended, dim=1), None
 
 
 def _repeated(states: Tensor, query: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from trainer.attention import Memory, UnsupportedModelError
 from trainer.batch import Sequences
 from trainer.forest import Forest, grow
 from trainer.head import target_logps
+from trainer.lean import make_lean
 from trainer.padded import IGNORED, Padded, by_completion, pad
 
 Layout = Forest | Padded
@@ -122,26 +123,37 @@ def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequence
             return f"its {name} of {getattr(config, name)} is shorter than the longest sequence of {longest} tokens"
     device, own = next(policy.parameters()).device, config._attn_implementation
     crossed = Sequences(prompts=some.prompts, completions=(*some.completions[1:], some.completions[0]))
+
+    def on_trees() -> list[Tensor]:
+        memory, forest = Memory(), grow(some, device)
+        found = forward(forest, memory)
+        memory.open = False
+        return [found, forward(grow(crossed, device, forest.prompts), memory)]
+
     with torch.no_grad():
         expected = [forward(pad(sequences, device)) for sequences in (some, crossed)]
+        policy.causal_model.set_attn_implementation(attention.register())
+        undo = make_lean(policy.causal_model)
         try:
-            policy.causal_model.set_attn_implementation(attention.register())
             if not policy.packs:
-                return "its attention cannot be replaced"
-            memory = Memory()
-            forest = grow(some, device)
-            found = [forward(forest, memory)]
-            memory.open = False
-            found.append(forward(grow(crossed, device, forest.prompts), memory))
+                reason = "its attention cannot be replaced"
+            elif _alike(on_trees(), expected, policy.dtype):
+                return None
+            else:
+                undo()
+                if _alike(on_trees(), expected, policy.dtype):
+                    return None
+                reason = "its log-probabilities differ when sequences share a row"
         except Exception as error:  # whatever a model raises at a layout that it cannot read, padded rows remain
-            policy.causal_model.set_attn_implementation(own)
-            return " ".join(str(error).split())[:120] or type(error).__name__
-    exact = policy.dtype == torch.float32 and expected[0].dtype == torch.float32
-    tolerance = 1e-3 if exact else 0.1
-    if all(torch.allclose(*both, rtol=tolerance, atol=tolerance) for both in zip(found, expected, strict=True)):
-        return None
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+    undo()
     policy.causal_model.set_attn_implementation(own)
-    return "its log-probabilities differ when sequences share a row"
+    return reason
+
+
+def _alike(found: list[Tensor], expected: list[Tensor], dtype: torch.dtype) -> bool:
+    tolerance = 1e-3 if dtype == torch.float32 else 0.1
+    return all(torch.allclose(*both, rtol=tolerance, atol=tolerance) for both in zip(found, expected, strict=True))
 
 
 @cache
