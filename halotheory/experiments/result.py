@@ -72,6 +72,7 @@ class Choice:
         learning_rate: of gradient descent.
         first_step: the largest change of a logit that this makes in the first step, on average, nats.
         beta: tuned with it, or None where it was given or the loss has none.
+        settled: rounding does not decide where training ends.
         at_edge: its learning rate or beta is the smallest or the largest of several that were tried, and the best
             choice inside was worse by more than 0.01 in what tuning maximises.
     """
@@ -82,6 +83,7 @@ class Choice:
     learning_rate: float
     first_step: float
     beta: float | None
+    settled: bool
     at_edge: bool
 
 

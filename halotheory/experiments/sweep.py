@@ -1,5 +1,6 @@
 """An experiment that trains every contender at each value of one quantity."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -173,7 +174,6 @@ def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> l
         f"{budget.steps} steps of gradient descent from the reference, {way}",
         f"{tuned} for each contender, condition and replication on {budget.tuning_seeds} other worlds, divided likewise"
         + (f" (beta of {', '.join(map(str, BETAS))})" if free else ""),
-        "no learning rate so large that rounding decides where training ends",
         *(f"{name} = {value:g}, as set" for name, value in by_hand.items()),
     ]
 
@@ -181,9 +181,16 @@ def usual(budget: Budget, entered: Sequence[Contender], *, tuned: str = "") -> l
 def limits(choices: Sequence[Choice]) -> list[str]:
     """Return what limits findings that rest on tuned contenders."""
     at_edge = sum(each.at_edge for each in choices)
-    words = "intervals are over replications, each tuned and measured in worlds of its own"
-    edge = f"{at_edge} of {len(choices)} choices lie at an end of the learning rates or betas tried, by more than 0.01"
-    return [words, *([edge] if at_edge else [])]
+    loose = Counter(each.contender for each in choices if not each.settled)
+    words = ["intervals are over replications, each tuned and measured in worlds of its own"]
+    if at_edge:
+        words.append(
+            f"{at_edge} of {len(choices)} choices lie at an end of the learning rates or betas tried, by more than 0.01"
+        )
+    if loose:
+        who = ", ".join(f"{name} ({count})" for name, count in loose.items())
+        words.append(f"rounding has a say in where training ends, at every learning rate: {who} of {len(choices)}")
+    return words
 
 
 def line_panel(

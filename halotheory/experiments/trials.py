@@ -19,14 +19,17 @@ from halotheory.experiments.result import Choice, Key
 from halotheory.worlds import Feedback, GradientDescent, Run, World, train, train_by_sampling
 from halotheory.worlds.batching import population_loss
 
-FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+FIRST_STEPS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Learning rates that are tried, as the largest change of a logit in the first step, nats."""
-BETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+BETAS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Values of beta that are tried with each of them."""
-_FIRST_LOOK = 48  # worlds on which all are tried
+_FIRST_LOOK = 32  # worlds on which all are tried
 _KEPT = 3  # the best of these are tried on all worlds for tuning
 _FLAT = 0.01  # of what is maximised: a choice at an end that is no better than this counts as one inside
-_NUDGE, _SETTLED = 1e-12, 1e-6  # relative change of a learning rate, and what it may change of what is maximised
+_NUDGE, _SETTLED = (
+    1e-12,
+    1e-3,
+)  # relative change of a learning rate, and the most that a world may change by it, on average
 _FLOATS_AT_ONCE = 2**24  # of weights, or of minibatches, while all are tried
 
 
@@ -138,7 +141,8 @@ def tuned(
     """Return the best learning rate, and beta where it is free, for each condition and replication.
 
     All are tried on some of the worlds for tuning. Among the best of them each replication chooses by its own worlds.
-    Steps may be so large that descent is chaotic and rounding decides where it ends; such choices are not taken.
+    Steps may be so large that descent is chaotic and rounding decides where it ends; such choices are taken only where
+    there are no others.
 
     Args:
         contender: whose.
@@ -149,7 +153,7 @@ def tuned(
         first_steps: see `trials`.
 
     Raises:
-        HaloTheoryError: it has no finite policy, or none that is not chaotic, at any learning rate.
+        HaloTheoryError: it has no finite policy at any learning rate.
     """
     some = [each.first(_FIRST_LOOK) for each in tuning]
     slopes = first_slopes(contender, some, budget, betas_of(contender))
@@ -161,16 +165,49 @@ def tuned(
             learning_rate=size / slope,
             first_step=size,
             beta=beta,
+            settled=True,
             at_edge=_is_end(size, first_steps) or _is_end(beta, list(slopes)),
         )
         for beta, slope in slopes.items()
         for size in first_steps
     ]
-    scores = settled_scores(contender, some, budget, choices, aim=aim)
+    looks = first_look(contender, some, budget, choices, aim=aim)
     return [
-        _best(contender, budget, data, [replace(each, condition=condition.name) for each in choices], found, aim)
-        for condition, data, found in zip(conditions, tuning, scores, strict=True)
+        _best(contender, budget, data, look.among(choices, condition.name), aim)
+        for condition, data, look in zip(conditions, tuning, looks, strict=True)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What every choice reaches in one condition.
+
+    Attributes:
+        scores: means over the worlds, (choices,); minus infinity where one is not finite.
+        settled: whether a minute change of the learning rate changes little, bool, (choices,).
+    """
+
+    scores: NDArray[np.float64]
+    settled: NDArray[np.bool_]
+
+    def among(self, choices: Sequence[Choice], condition: str) -> list[Choice]:
+        """Return the best choices, best first: the settled ones, or all of them where none is settled.
+
+        One at an end of what was tried counts as one inside where it is hardly better than those.
+        """
+        finite = np.isfinite(self.scores)
+        eligible = np.flatnonzero(finite & self.settled) if (finite & self.settled).any() else np.flatnonzero(finite)
+        order = eligible[np.argsort(-self.scores[eligible], kind="stable")]
+        inside = max((self.scores[i] for i in order if not choices[i].at_edge), default=-np.inf)
+        return [
+            replace(
+                choices[i],
+                condition=condition,
+                settled=bool(self.settled[i]),
+                at_edge=choices[i].at_edge and bool(self.scores[i] > inside + _FLAT),
+            )
+            for i in order[:_KEPT]
+        ]
 
 
 def first_slopes(
@@ -196,29 +233,31 @@ def first_slopes(
     return slopes
 
 
-def settled_scores(
-    contender: Contender, some: Sequence[Data], budget: Budget, choices: Sequence[Choice], *, aim: Measure
-) -> list[list[float]]:
-    """Return what `first_look` does; minus infinity for a choice of which a minute change changes it."""
-    nudged = [replace(each, learning_rate=each.learning_rate * (1 + _NUDGE)) for each in choices]
-    found, others = (first_look(contender, some, budget, each, aim=aim) for each in (choices, nudged))
-    return [
-        [score if abs(score - other) <= _SETTLED else -np.inf for score, other in zip(row, alike, strict=True)]
-        for row, alike in zip(found, others, strict=True)
-    ]
-
-
 def first_look(
     contender: Contender, some: Sequence[Data], budget: Budget, choices: Sequence[Choice], *, aim: Measure
-) -> list[list[float]]:
-    """Return what every choice reaches on average in each condition; minus infinity where it is not finite.
+) -> list[Look]:
+    """Return what every choice reaches in each condition, and whether a minute change of it changes that."""
+    nudged = [replace(each, learning_rate=each.learning_rate * (1 + _NUDGE)) for each in choices]
+    found, others = (_tried(contender, some, budget, each, aim=aim) for each in (choices, nudged))
+    looks: list[Look] = []
+    for scores, alike in zip(found, others, strict=True):
+        finite = np.isfinite(scores) & np.isfinite(alike)
+        change = np.abs(np.where(finite, scores, 0) - np.where(finite, alike, 0)).mean(1)
+        looks.append(Look(scores=scores.mean(1), settled=finite.all(1) & (change <= _SETTLED)))
+    return looks
+
+
+def _tried(
+    contender: Contender, some: Sequence[Data], budget: Budget, choices: Sequence[Choice], *, aim: Measure
+) -> list[NDArray[np.float64]]:
+    """Return what every choice reaches in every world, (choices, worlds) for each condition.
 
     Copies of the worlds stand side by side, one for each choice, as many as memory should hold.
     """
     world = joined_worlds([each.world for each in some])
     feedback = joined_feedback([contender.feedback(each) for each in some])
     at_once = max(1, _FLOATS_AT_ONCE // max(feedback.weights.numel(), world.num_worlds * budget.batch_size))
-    scores: list[list[float]] = [[] for _ in some]
+    scores: list[list[NDArray[np.float64]]] = [[] for _ in some]
     for begin in range(0, len(choices), at_once):
         tried = choices[begin : begin + at_once]
         rates = _of_copies([each.learning_rate for each in tried], world)
@@ -229,8 +268,8 @@ def first_look(
         for logits in run.final.split(world.num_worlds):
             parts = logits.split([each.world.num_worlds for each in some])
             for found, data, own in zip(scores, some, parts, strict=True):
-                found.append(float(_scores(aim, data, own).mean()))
-    return scores
+                found.append(_scores(aim, data, own))
+    return [np.stack(rows) for rows in scores]
 
 
 def _of_copies(values: Sequence[float], world: World) -> Tensor:
@@ -242,22 +281,14 @@ def _is_end(value: float | None, tried: Sequence[float | None]) -> bool:
     return len(tried) > 1 and value in {tried[0], tried[-1]}
 
 
-def _best(
-    contender: Contender,
-    budget: Budget,
-    tuning: Data,
-    choices: Sequence[Choice],
-    scores: Sequence[float],
-    aim: Measure,
-) -> list[Choice]:
-    """Return which of the best choices of a first look is the best on each replication's worlds for tuning."""
-    finite = sorted(((score, i) for i, score in enumerate(scores) if score > -np.inf), key=lambda each: -each[0])
-    if not finite:
-        raise contender.loss.error(
-            "gave no finite policy that does not hang on rounding at any learning rate that was tried"
-        )
-    inside = max((score for score, i in finite if not choices[i].at_edge), default=-np.inf)
-    kept = [replace(choices[i], at_edge=choices[i].at_edge and score > inside + _FLAT) for score, i in finite[:_KEPT]]
+def _best(contender: Contender, budget: Budget, tuning: Data, kept: Sequence[Choice], aim: Measure) -> list[Choice]:
+    """Return which of the best choices of a first look is the best on each replication's worlds for tuning.
+
+    Raises:
+        HaloTheoryError: there is none.
+    """
+    if not kept:
+        raise contender.loss.error("gave no finite policy at any learning rate that was tried")
     feedback = contender.feedback(tuning)
     found: list[NDArray[np.float64]] = []
     for each in kept:

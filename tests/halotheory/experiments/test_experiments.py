@@ -146,22 +146,40 @@ def test_what_is_tried_at_once_is_what_each_choice_gives_alone(name: str) -> Non
         feedback = contender.feedback(data)
         run = trials.trained(contender, data.world, feedback, BUDGET, each.learning_rate, beta=each.beta)
         alone = float(GAIN.of(data, run.final).mean())
-        assert [row[i] for row in found] == pytest.approx([alone, alone], abs=1e-9)
+        assert [look.scores[i] for look in found] == pytest.approx([alone, alone], abs=1e-9)
 
 
 def test_a_chaotic_learning_rate_is_not_taken() -> None:
     budget = Budget(tuning_seeds=20, examples=80, steps=60)
     data, contender = usual_data(budget, tuning=True), contenders(["kto"])[0]
     slope = trials.first_slopes(contender, [data], budget, [0.3])[0.3]
-    found = trials.settled_scores(
-        contender, [data], budget, [choice(1 / slope, 0.3), choice(100 / slope, 0.3)], aim=GAIN
-    )
-    assert np.isfinite(found[0][0])
-    assert found[0][1] == -np.inf
+    choices = [choice(1 / slope, 0.3), choice(100 / slope, 0.3)]
+    look = trials.first_look(contender, [data], budget, choices, aim=GAIN)[0]
+    assert look.settled.tolist() == [True, False]
+    assert [each.learning_rate for each in look.among(choices, "")] == [1 / slope]
+    alone = replace(look, settled=np.array([False, False])).among(choices, "")
+    assert len(alone) == 2
+    assert not any(each.settled for each in alone)
+
+
+def test_an_end_is_one_only_where_it_is_better_than_what_lies_inside() -> None:
+    choices = [replace(choice(rate, 1.0), at_edge=rate == 3) for rate in (1.0, 2.0, 3.0)]
+    for lead, is_end in ((0.005, False), (0.05, True)):
+        look = trials.Look(scores=np.array([0.1, 0.5, 0.5 + lead]), settled=np.ones(3, dtype=bool))
+        assert next((each.learning_rate, each.at_edge) for each in look.among(choices, "")) == (3.0, is_end)
 
 
 def choice(rate: float, beta: float) -> Choice:
-    return Choice(condition="", contender="", replication=0, learning_rate=rate, first_step=1, beta=beta, at_edge=False)
+    return Choice(
+        condition="",
+        contender="",
+        replication=0,
+        learning_rate=rate,
+        first_step=1,
+        beta=beta,
+        settled=True,
+        at_edge=False,
+    )
 
 
 def test_memory_grows_with_everything_that_is_held() -> None:
