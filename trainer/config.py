@@ -90,6 +90,14 @@ class AlignConfig:
         shown="~/.cache/halotheory/reference",
     )
     split: str = option("Split of a hub data set.", "train")
+    eval_data: str | None = option("Feedback that is only evaluated on: a file or a hub data set, as --data.", None)
+    eval_split: str = option("Split of a hub data set for evaluation.", "test")
+    eval_share: float | None = option(
+        "Share of the prompts of --data that is only evaluated on.", None, check="in (0, 1)"
+    )
+    eval_steps: int | None = option(
+        "Steps between evaluations, the first before training.", None, check=">= 1", shown="only after the last step"
+    )
     chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
     learning_rate: float | None = option(
         "Peak learning rate.", None, check="> 0", shown="5e-7 pairs, 5e-6 thumbs, 2e-5 sft"
@@ -144,6 +152,12 @@ class AlignConfig:
 
     def __post_init__(self) -> None:
         _check_fields(self)
+        if self.eval_data is not None and self.eval_share is not None:
+            raise TrainerError(f"--eval-share {self.eval_share}: --eval-data {self.eval_data} is used; leave one out")
+        if self.eval_steps is not None and self.eval_data is None and self.eval_share is None:
+            raise TrainerError(
+                f"--eval-steps {self.eval_steps}: nothing to evaluate on; give --eval-data FILE or --eval-share"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name, plain enough for YAML."""

@@ -211,6 +211,18 @@ class Window:
         return line
 
 
+def shown(line: Mapping[str, Any]) -> str:
+    """Return what a person watches of a line of metrics.jsonl."""
+    said = [f"loss {line['loss']:.4f}"]
+    said += [f"{word} {line[name]:.3f}" for word, name in _WATCHED if name in line]
+    if "tokens_per_second" in line:
+        said.append(f"{line['tokens_per_second']:,.0f} tokens/s")
+    return "  ".join(said)
+
+
+_WATCHED = (("margin", "reward_margin"), ("kl", "kl"))
+
+
 def means(sums: Sequence[Sequence[float]]) -> dict[str, float]:
     """Return the means that the sums and counts of NAMES give, and the reward margin."""
     found = {name: total / count for name, (total, count) in zip(NAMES, sums, strict=True) if count}
