@@ -17,7 +17,9 @@ from halotheory.experiments.memory import check_memory
 from halotheory.experiments.result import Choice, Comparison, Key, Panel, Result, Series, Values, compared, measured
 from halotheory.experiments.statistics import estimate
 from halotheory.experiments.sweep import Axis, difference_panels, limits, nothing_to_compare, usual
-from halotheory.experiments.trials import Condition, by_replication, numbers, replicated, tuned
+from halotheory.experiments.training import by_replication, numbers
+from halotheory.experiments.trials import replicated
+from halotheory.experiments.tuning import tuned
 from halotheory.experiments.wording import sentences
 from halotheory.worlds import rlhf_optimum
 
@@ -40,13 +42,12 @@ def _result(asked: Asked) -> Result:
     axis = Axis(where="at {} nats", label="KL from the reference, nats", at=asked.at, scale="log")
     check_distances(axis.at)
     check_memory(budget, conditions=1, records=_RECORDS)
-    condition = Condition(name="all", data=lambda tuning: usual_data(budget, tuning=tuning))
-    tuning, data = condition.data(True), condition.data(False)
+    tuning, data = (usual_data(budget, tuning=each) for each in (True, False))
     courses: dict[str, Course] = {}
     choices: list[Choice] = []
     for contender in entered:
         asked.started(f"{contender.name}: tuning")
-        found = tuned(contender, budget, [condition], [tuning], aim=GAIN, first_steps=(_FIRST_STEP,))[0]
+        found = tuned(contender, budget, ["all"], [tuning], aim=GAIN, first_steps=(_FIRST_STEP,))[0]
         asked.started(contender.name)
         courses[contender.name] = course(contender, data, budget, found)
         choices += found

@@ -14,7 +14,8 @@ from halotheory.experiments.measures import Measure
 from halotheory.experiments.memory import check_memory
 from halotheory.experiments.result import Choice, Comparison, Key, Panel, Result, Series, Values, compared, measured
 from halotheory.experiments.statistics import estimate
-from halotheory.experiments.trials import BETAS, Condition, betas_of, trials
+from halotheory.experiments.trials import Condition, trials
+from halotheory.experiments.tuning import BETAS, betas_of
 from halotheory.experiments.wording import of_one, sentences
 
 

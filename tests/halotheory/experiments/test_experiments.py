@@ -21,7 +21,8 @@ from halotheory.experiments import (
     one_per_prompt,
     phase,
     shape,
-    trials,
+    training,
+    tuning,
     utility,
 )
 from halotheory.experiments import reference_point as points
@@ -74,7 +75,7 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the phase diagram's grid and the search for learning rates coarse."""
     monkeypatch.setattr(phase, "_BETAS", np.geomspace(0.05, 5, 9))
     monkeypatch.setattr(phase, "_REFERENCES", np.linspace(0.01, 0.99, 8))
-    monkeypatch.setattr(trials, "BETAS", (0.1, 1.0))
+    monkeypatch.setattr(tuning, "BETAS", (0.1, 1.0))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -132,8 +133,8 @@ def test_a_gain_does_not_depend_on_the_unit_of_reward() -> None:
 
 def test_worlds_for_tuning_are_others() -> None:
     count = replace(BUDGET, tuning_seeds=6)
-    tuning, own = (drawn_worlds(count, tuning=each).rewards for each in (True, False))
-    assert not torch.isclose(tuning, own).any()
+    others, own = (drawn_worlds(count, tuning=each).rewards for each in (True, False))
+    assert not torch.isclose(others, own).any()
 
 
 @pytest.mark.parametrize("name", ["kto", "dpo", "bco"])
@@ -141,10 +142,10 @@ def test_what_is_tried_at_once_is_what_each_choice_gives_alone(name: str) -> Non
     data = usual_data(BUDGET, tuning=True)
     contender = contenders([name])[0]
     choices = [choice(rate, beta) for beta in (0.1, 1.0) for rate in (0.5, 2.0)]
-    found = trials.first_look(contender, [data, data], BUDGET, choices, aim=GAIN)
+    found = tuning.first_look(contender, [data, data], BUDGET, choices, aim=GAIN)
     for i, each in enumerate(choices):
         feedback = contender.feedback(data)
-        run = trials.trained(contender, data.world, feedback, BUDGET, each.learning_rate, beta=each.beta)
+        run = training.trained(contender, data.world, feedback, BUDGET, each.learning_rate, beta=each.beta)
         alone = float(GAIN.of(data, run.final).mean())
         assert [look.scores[i] for look in found] == pytest.approx([alone, alone], abs=1e-9)
 
@@ -152,9 +153,9 @@ def test_what_is_tried_at_once_is_what_each_choice_gives_alone(name: str) -> Non
 def test_a_chaotic_learning_rate_is_not_taken() -> None:
     budget = Budget(tuning_seeds=20, examples=80, steps=60)
     data, contender = usual_data(budget, tuning=True), contenders(["kto"])[0]
-    slope = trials.first_slopes(contender, [data], budget, [0.3])[0.3]
+    slope = tuning.first_slopes(contender, [data], budget, [0.3])[0.3]
     choices = [choice(1 / slope, 0.3), choice(100 / slope, 0.3)]
-    look = trials.first_look(contender, [data], budget, choices, aim=GAIN)[0]
+    look = tuning.first_look(contender, [data], budget, choices, aim=GAIN)[0]
     assert look.settled.tolist() == [True, False]
     assert [each.learning_rate for each in look.among(choices, "")] == [1 / slope]
     alone = replace(look, settled=np.array([False, False])).among(choices, "")
@@ -165,7 +166,7 @@ def test_a_chaotic_learning_rate_is_not_taken() -> None:
 def test_an_end_is_one_only_where_it_is_better_than_what_lies_inside() -> None:
     choices = [replace(choice(rate, 1.0), at_edge=rate == 3) for rate in (1.0, 2.0, 3.0)]
     for lead, is_end in ((0.005, False), (0.05, True)):
-        look = trials.Look(scores=np.array([0.1, 0.5, 0.5 + lead]), settled=np.ones(3, dtype=bool))
+        look = tuning.Look(scores=np.array([0.1, 0.5, 0.5 + lead]), settled=np.ones(3, dtype=bool))
         assert next((each.learning_rate, each.at_edge) for each in look.among(choices, "")) == (3.0, is_end)
 
 
