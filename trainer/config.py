@@ -149,8 +149,16 @@ class AlignConfig:
     save_steps: int = option("Steps between checkpoints.", 500, check=">= 1")
     keep: int = option("How many checkpoints to keep, the newest.", 2, check=">= 1")
     log_steps: int = option("Steps between lines of metrics.jsonl.", 1, check=">= 1")
+    tracker: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = option(
+        "Where to send the numbers of metrics.jsonl, too: tensorboard, wandb or trackio; several with commas.",
+        (),
+        shown="nowhere",
+    )
 
     def __post_init__(self) -> None:
+        given = [self.tracker] if isinstance(self.tracker, str) else self.tracker
+        names = [name.strip() for words in given for name in str(words).split(",")]
+        object.__setattr__(self, "tracker", tuple(dict.fromkeys(names)))
         _check_fields(self)
         if self.eval_data is not None and self.eval_share is not None:
             raise TrainerError(f"--eval-share {self.eval_share}: --eval-data {self.eval_data} is used; leave one out")
@@ -331,7 +339,8 @@ def _check_fields(config: Any) -> None:
     for one in fields(config):
         value = getattr(config, one.name)
         for problem in _problems(value, hints[one.name], one.metadata.get("check")):
-            raise TrainerError(f"{_flag(one.name)} {value}: {problem}")
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            raise TrainerError(f"{_flag(one.name)} {shown}: {problem}")
 
 
 def _problems(value: object, hint: Any, check: str | None) -> Iterator[str]:
