@@ -3,8 +3,7 @@
 import hashlib
 import inspect
 import math
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,19 +15,23 @@ from accelerate.utils import set_seed
 from torch import Tensor
 
 from halotheory.contract import Loss, load_loss
-from trainer import checkpoint, metrics
+from trainer import adapters, checkpoint, metrics
 from trainer.balance import balanced_weights
 from trainer.batch import Sequences
 from trainer.checkpoint import Position
 from trainer.codec import Limits
 from trainer.config import AlignConfig
 from trainer.data import read_rows
+from trainer.engine import make_accelerator, of_main_process
 from trainer.errors import TrainerError
+from trainer.evaluation import evaluator
 from trainer.feedback import control_tokens, learns_from_labels
+from trainer.held_out import held_out, set_aside
 from trainer.logps import Scorer, policy_of
 from trainer.loop import Training, train
+from trainer.loss_scale import loss_scale
 from trainer.metrics import Window
-from trainer.models import DTYPES, context_length, load_codec, load_model, quiet
+from trainer.models import DTYPES, checkpoint_activations, context_length, load_codec, quiet, start_model
 from trainer.order import Order
 from trainer.policy import Policy, pack_if_exact
 from trainer.probe import sees_its_batch
@@ -39,6 +42,7 @@ from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS, RunningMean,
 from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.schedule import make_optimizer
 from trainer.tokens import DataReport, TokenTable, tokenize
+from trainer.watch import check_installed, trackers
 
 DEFAULT_CONTEXT = 2048
 DEFAULT_RATES = {"paired": 5e-7, "thumbs": 5e-6, "completions": 2e-5}
@@ -59,10 +63,11 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
         KeyboardInterrupt: the run was told to stop; a checkpoint is saved first.
     """
     quiet()
+    check_installed(config.tracker)
     loss = load_loss(config.loss, config.hyperparameters)
     config = replace(config, learning_rate=config.learning_rate or _default_rate(loss))
     output = Path(config.output)
-    accelerator = make_accelerator()
+    accelerator = make_accelerator(config.dtype)
     tell = say if accelerator.is_main_process else _silent
     if is_finished(output, config, overwrite):
         tell(f"{output}: this run is finished; its model is {output / 'model'}")
@@ -78,28 +83,14 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     start = _start(training)
     if start.step:
         tell(f"continues from step {start.step} of {training.steps}")
-    train(training, start)
-    if accelerator.is_main_process:
-        save_model(training, report)
+    names = config.tracker if accelerator.is_main_process else ()
+    with trackers(names, output, config.as_dict(), start.step) as tracked:
+        evaluate = evaluator(training, partial(tracked.log, prefix="eval/"))
+        train(training, start, evaluate=evaluate, log=partial(tracked.log, prefix="train/"))
+    save_model(training, report)
     accelerator.wait_for_everyone()
     accelerator.free_memory()
     return output / "model"
-
-
-def make_accelerator() -> Accelerator:
-    """Return which process this is, on a GPU where there is one.
-
-    Raises:
-        TrainerError: a launcher started several processes, and no backend connects them.
-    """
-    accelerator = Accelerator(mixed_precision="no", cpu=not torch.accelerator.is_available())
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != accelerator.num_processes:
-        raise TrainerError(
-            f"the launcher started {started} processes and {accelerator.num_processes} are connected; "
-            "set ACCELERATE_USE_CPU=true to connect them on the CPU, or start one"
-        )
-    return accelerator
 
 
 def _default_rate(loss: Loss) -> float:
@@ -135,34 +126,47 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         prompt=config.max_prompt_length,
     )
     rows = read_rows(config.data, config.split)
-    table, report = tokenize(rows, loss, codec, limits, source=config.data)
+    every, whole = tokenize(rows, loss, codec, limits, source=config.data)
+    table, report, aside = set_aside(every, whole, config, loss, codec, limits)
     tell = say if accelerator.is_main_process else _silent
     loss = _weighted(loss, config, report, tell)
     order = _order(table, loss, config, accelerator.num_processes, tell)
+    held = held_out(aside, table, order, config) if aside else None
+    if held:
+        tell(held.line())
     if sees_its_batch(loss):
         tell(
             f"warning: {loss.name} makes an example's loss depend on those beside it: it is told one process's "
             f"microbatch, at most {config.micro_batch_size}, so --micro-batch-size changes what is computed"
         )
 
-    model = load_model(config.model)
-    check_vocabulary(model, table, config.model)
-    policy = Policy(model, DTYPES[config.dtype])
-    name = fingerprint(model, policy.dtype) if loss.needs_reference else ""
+    start, dtype = start_model(config), DTYPES[config.dtype]
+    tables = [table, held.table] if held else [table]
+    for one in tables:
+        check_vocabulary(start, one, config.model)
+    name = of_main_process(accelerator, lambda: fingerprint(start, dtype)) if loss.needs_reference else ""
+    is_new = config.lora_rank is not None and not adapters.is_adapted(start)
+    model = adapters.adapt(start, config) if is_new else start
+    policy = Policy(model, dtype)
     set_seed(config.seed, device_specific=True)
     wrapped, optimizer = accelerator.prepare(policy, make_optimizer(policy, config))
-    reason = pack_if_exact(policy, wrapped, beginnings(table), table.longest)
+    reason = pack_if_exact(policy, wrapped, beginnings(table), max(one.longest for one in tables))
     if reason:
         tell(f"rows are padded: {config.model} cannot share one row among sequences: {reason}")
     steps = config.max_steps or math.ceil(config.epochs * order.steps_per_epoch)
     starting = ReferenceModel(policy=policy, forward=wrapped, fingerprint=name)
-    reference = reference_logps(starting, loss, table, order.steps(steps), config, accelerator)
+    asked = [(table, order.steps(steps)), *([(held.table, [held.microbatches])] if held else [])]
+    with adapters.adapter_off(model, when=is_new):
+        reference = reference_logps(starting, loss, asked, config, accelerator)
     model.train(config.dropout)
+    if config.gradient_checkpointing:
+        checkpoint_activations(model)
     scorer = _scorer(loss, policy, wrapped, reference, accelerator)
     training = Training(
         config=config,
         loss=loss,
         table=table,
+        held_out=held,
         codec=codec,
         order=order,
         accelerator=accelerator,
@@ -171,9 +175,10 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         scorer=scorer,
         draw=partial(draw, model, codec.stops, int(table.completion_length.max())),
         running=RunningMean(),
+        scale=loss_scale(config, accelerator),
         steps=steps,
         output=Path(config.output),
-        fingerprint=_fingerprint(table, loss),
+        fingerprint=_fingerprint(tables, loss),
     )
     return training, report
 
@@ -267,17 +272,18 @@ def _scorer(
     )
 
 
-def _fingerprint(table: TokenTable, loss: Loss) -> str:
+def _fingerprint(tables: Sequence[TokenTable], loss: Loss) -> str:
     """Return a digest of what the gradient depends on and the configuration does not tell."""
     digest = hashlib.sha256()
-    for values in (
-        table.tokens,
-        table.prompt_start,
-        table.completion_start,
-        table.completion_length,
-        table.desirable,
-    ):
-        digest.update(values.tobytes())
+    for table in tables:
+        for values in (
+            table.tokens,
+            table.prompt_start,
+            table.completion_start,
+            table.completion_length,
+            table.desirable,
+        ):
+            digest.update(values.tobytes())
     source = inspect.getsourcefile(inspect.unwrap(loss.function))
     assert source is not None
     digest.update(Path(source).read_bytes())  # the whole file: a loss may call its neighbours
@@ -301,5 +307,7 @@ def _start(training: Training) -> Position:
         position = fresh
     if accelerator.is_main_process:
         metrics.cut_after(output / "metrics.jsonl", position.step)
+        if training.held_out is not None:  # what was measured at this very step is measured again
+            metrics.cut_after(output / "eval.jsonl", position.step - 1)
     accelerator.wait_for_everyone()
     return position

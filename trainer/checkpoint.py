@@ -4,9 +4,11 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
+from trainer.engine import is_sharded
 from trainer.errors import TrainerError
 from trainer.files import finish_folder, partial_folder, write_text, writing
 from trainer.metrics import Window
@@ -41,8 +43,12 @@ def save(accelerator: Accelerator, folder: Path, position: Position, *, keep: in
     if accelerator.is_main_process:
         partial_folder(path)
     accelerator.wait_for_everyone()
-    with writing(path):
-        accelerator.save_state(str(temporary), safe_serialization=True)
+    leaving_out = accelerator.register_save_state_pre_hook(_leave_out_frozen)
+    try:
+        with writing(path):
+            accelerator.save_state(str(temporary), safe_serialization=True)
+    finally:
+        leaving_out.remove()
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         write_text(temporary / "position.json", json.dumps(asdict(position)))
@@ -74,7 +80,21 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
             f"{path}: the data or the loss file changed since this checkpoint; "
             "give another --output, or start anew with --overwrite"
         )
-    accelerator.load_state(str(path))
+    accelerator.load_state(str(path), **_partly(accelerator))
+
+
+def _leave_out_frozen(models: list[Any], states: list[dict[str, Any]], folder: str) -> None:
+    """Leave only trained weights to be saved; beside an adapter the others are the starting model's."""
+    for model, state in zip(models, states, strict=False):  # there are no states of sharded models
+        for name, weight in model.named_parameters(remove_duplicate=False):
+            if not weight.requires_grad:
+                state.pop(name, None)
+
+
+def _partly(accelerator: Accelerator) -> dict[str, bool]:
+    """Return how a checkpoint without frozen weights is loaded."""
+    frozen = (not weight.requires_grad for model in accelerator._models for weight in model.parameters())
+    return {"strict": False} if any(frozen) and not is_sharded(accelerator) else {}
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The processes of a run, and how the weights are spread over them: one, DDP or FSDP2, by accelerate."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -64,6 +64,14 @@ def _check_fsdp(accelerator: Accelerator, dtype: str) -> None:
         raise TrainerError(f"the launcher asks for FSDP{plugin.fsdp_version}; set fsdp_version: 2 in its config file")
     if dtype != "float32":
         plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=DTYPES[dtype], reduce_dtype=torch.float32)
+
+
+def of_main_process(accelerator: Accelerator, compute: Callable[[], str]) -> str:
+    """Return what the main process computes, in every process. Called by every process."""
+    from accelerate.utils import broadcast_object_list
+
+    (found,) = broadcast_object_list([compute() if accelerator.is_main_process else ""])
+    return found
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

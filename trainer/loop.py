@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from halotheory.contract import Loss
 from trainer import checkpoint, metrics
@@ -20,10 +21,12 @@ from trainer.batch import Sequences, Tokens, matched, mismatched
 from trainer.checkpoint import Position
 from trainer.codec import Codec
 from trainer.config import AlignConfig
-from trainer.logps import Scorer
+from trainer.held_out import HeldOut
+from trainer.logps import Scorer, Scores
+from trainer.loss_scale import LossScale
 from trainer.metrics import Window
 from trainer.order import Indices, Order
-from trainer.progress import progress, say
+from trainer.progress import Report, progress, say
 from trainer.reference_point import NEEDS_MISMATCHED, RunningMean, faded
 from trainer.schedule import learning_rate
 from trainer.tokens import TokenTable
@@ -38,6 +41,7 @@ class Training:
         config: the run's settings, resolved.
         loss: with the hyperparameters in force.
         table: the examples.
+        held_out: those for evaluation, if any.
         codec: how they became tokens.
         order: in which they come.
         accelerator: which process this is, and how gradients are shared.
@@ -46,6 +50,7 @@ class Training:
         scorer: from sequences to the loss's arguments.
         draw: completions of prompts from the policy: f(prompts, seed); for the reference point `sampled` only.
         running: the reference point `running-mean` so far.
+        scale: of the loss in float16.
         steps: of the whole run.
         output: the run's folder.
         fingerprint: of data and loss, for checkpoints.
@@ -54,6 +59,7 @@ class Training:
     config: AlignConfig
     loss: Loss
     table: TokenTable
+    held_out: HeldOut | None
     codec: Codec
     order: Order
     accelerator: Accelerator
@@ -62,13 +68,30 @@ class Training:
     scorer: Scorer
     draw: Callable[[tuple[Tokens, ...], list[int]], Sequences]
     running: RunningMean
+    scale: LossScale
     steps: int
     output: Path
     fingerprint: str
 
 
-def train(training: Training, start: Position) -> None:
+def _nothing(*what: object) -> None:
+    """Do nothing: no one asked for more."""
+
+
+def train(
+    training: Training,
+    start: Position,
+    *,
+    evaluate: Callable[[int, Report], None] = _nothing,
+    log: Callable[[dict[str, Any]], None] = _nothing,
+) -> None:
     """Take every step from `start` on.
+
+    Args:
+        training: what it works with.
+        start: where the run stands.
+        evaluate: called before the first step and after each, with the number of steps done.
+        log: told each line of metrics.jsonl; in the main process only.
 
     Raises:
         TrainerError: a loss or gradient that is not finite; the step is not taken.
@@ -77,18 +100,14 @@ def train(training: Training, start: Position) -> None:
     config, accelerator, order = training.config, training.accelerator, training.order
     window, began = start.window, time.monotonic() - start.window.seconds
     bar = progress("step", training.steps, done=start.step, show=accelerator.is_main_process)
-    with told_to_stop() as told, bar as report:
+    with told_to_stop() as stopping, bar as report:
+        evaluate(start.step, report)
         for step in range(start.step, training.steps):
             stepped = time.monotonic()
             epoch, at = divmod(step, order.steps_per_epoch)
             microbatches = order.step(epoch, at)
-            examples = sum(map(len, microbatches))
-
             kl_raw = z0_of_step(training, microbatches, step)
-            scored = [
-                backward(training, one, examples, last=one is microbatches[-1], kl_raw=kl_raw) for one in microbatches
-            ]
-            grad_norm = _clipped(training)
+            scored, grad_norm = gradient(training, microbatches, kl_raw)
             totals, stop = over_processes(
                 accelerator,
                 scored,
@@ -96,7 +115,7 @@ def train(training: Training, start: Position) -> None:
                 training.table.places,
                 grad_norm,
                 step + 1,
-                stop=bool(told),
+                stop=bool(stopping),
             )
             rate = learning_rate(step, training.steps, config)
             for group in training.optimizer.param_groups:
@@ -113,11 +132,28 @@ def train(training: Training, start: Position) -> None:
                 )
                 if accelerator.is_main_process:
                     metrics.append(training.output / "metrics.jsonl", line)
-                report(done, f"loss {line['loss']:.4f}")
+                    log(line)
+                report(done, metrics.shown(line))
             if stop or (done % config.save_steps == 0 and done < training.steps):
                 _save(training, done, window)
             if stop:
                 raise KeyboardInterrupt
+            evaluate(done, report)
+
+
+def gradient(
+    training: Training, microbatches: list[Indices], kl_raw: Tensor | None = None
+) -> tuple[list[Scored], float]:
+    """Leave a step's gradient, clipped, in the weights; return what was scored, and the gradient's norm before."""
+    examples = sum(map(len, microbatches))
+    while True:
+        scored = [
+            backward(training, one, examples, last=one is microbatches[-1], kl_raw=kl_raw) for one in microbatches
+        ]
+        grad_norm = _clipped(training)
+        if not training.scale.overflowed(grad_norm):
+            return scored, grad_norm
+        training.optimizer.zero_grad()  # once more, with the lower scale
 
 
 def backward(
@@ -128,28 +164,38 @@ def backward(
     Every process divides by the examples of the whole step, and the average that DDP takes over processes is
     undone: the step's gradient is that of one big batch. A process without a share lends an example that counts 0.
     """
-    accelerator, table, config = training.accelerator, training.table, training.config
-    processes = accelerator.num_processes
-    examples, neighbours, counts = _own(training, microbatch)
-    own = matched(table, examples)
-    crosses = training.loss.needs_kl and kl_raw is None and config.reference_point in NEEDS_MISMATCHED
-    other = mismatched(table, examples, neighbours) if crosses else None
-    desirable = torch.from_numpy(table.desirable[examples]).to(accelerator.device)
-
+    accelerator, processes = training.accelerator, training.accelerator.num_processes
     with nullcontext() if last else accelerator.no_sync(training.policy):
-        scores = training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
+        examples, scores = told(training, microbatch, kl_raw)
         scores.policy.retain_grad()
         losses = training.loss(**scores.tensors)
         if not losses.requires_grad:
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
         total = losses.sum() if losses.dim() else losses * len(examples)
-        accelerator.backward(total * (counts * processes / step_examples))
+        accelerator.backward(total * (training.scale.value * scores.counts * processes / step_examples))
     return Scored(
         examples=examples,
         losses=losses.detach().expand(len(examples)),
-        slopes=metrics.slopes(scores, len(examples)) * (step_examples / processes),
+        slopes=metrics.slopes(scores, len(examples)) * (step_examples / processes / training.scale.value),
         scores=scores,
     )
+
+
+def told(training: Training, microbatch: Indices, kl_raw: Tensor | None) -> tuple[Indices, Scores]:
+    """Return this process's examples of a microbatch, and what the loss is told about them.
+
+    Args:
+        training: what the loop works with.
+        microbatch: over all processes.
+        kl_raw: the step's reference point before its clamp, or None where the microbatch has its own.
+    """
+    table, config = training.table, training.config
+    examples, neighbours, counts = _own(training, microbatch)
+    crosses = training.loss.needs_kl and kl_raw is None and config.reference_point in NEEDS_MISMATCHED
+    other = mismatched(table, examples, neighbours) if crosses else None
+    desirable = torch.from_numpy(table.desirable[examples]).to(training.scorer.device)
+    own = matched(table, examples)
+    return examples, training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
 
 
 def z0_of_step(training: Training, microbatches: list[Indices], step: int) -> Tensor | None:
@@ -209,10 +255,14 @@ def share(microbatch: Indices, prompt_group: Indices, processes: int) -> list[tu
 
 def _clipped(training: Training) -> float:
     """Clip the gradient and return its norm before."""
-    max_norm = training.config.max_grad_norm or float("inf")
-    norm = training.accelerator.clip_grad_norm_(training.policy.parameters(), max_norm)
+    weights, max_norm = list(training.policy.parameters()), training.config.max_grad_norm or float("inf")
+    if training.scale.used:
+        for weight in weights:
+            if weight.grad is not None:
+                weight.grad.div_(training.scale.value)
+    norm = training.accelerator.clip_grad_norm_(weights, max_norm)
     assert norm is not None
-    return float(norm)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
 
 
 def _save(training: Training, step: int, window: Window) -> None:

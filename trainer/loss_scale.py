@@ -2,6 +2,10 @@
 
 import math
 
+from accelerate import Accelerator
+
+from trainer.config import AlignConfig
+
 LARGEST, SMALLEST, PATIENCE = 2.0**16, 1.0, 2000
 
 
@@ -44,3 +48,11 @@ class LossScale:
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Take up what a checkpoint holds."""
         self.value, self._good_steps = state["value"], int(state["good_steps"])
+
+
+def loss_scale(config: AlignConfig, accelerator: Accelerator) -> LossScale:
+    """Return the scale of a run, which its checkpoints hold if it is used."""
+    scale = LossScale(used=config.dtype == "float16")
+    if scale.used:
+        accelerator.register_for_checkpointing(scale)
+    return scale

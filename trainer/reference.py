@@ -37,13 +37,15 @@ def fingerprint(model: Any, dtype: torch.dtype) -> str:
     """Return a digest of everything but tokens that a model's log-probabilities depend on.
 
     Args:
-        model: of transformers, whole, before it is sharded or adapted.
+        model: of transformers or peft, whole, before it is sharded; before it gets an adapter that changes nothing.
         dtype: of the forward pass.
     """
     config = model.config.to_diff_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "architectures"):
         config.pop(name, None)
     told = {"model": type(model).__name__, "dtype": str(dtype), "config": config}
+    if hasattr(model, "peft_config"):
+        told["adapters"] = {name: one.to_dict() for name, one in model.peft_config.items()}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
     for name, weight in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())

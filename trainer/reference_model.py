@@ -1,8 +1,9 @@
 """The reference model of a run: asked once, before the first step, for all that the run will need; then let go."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from halotheory.contract import Loss
 from trainer.batch import Sequences, matched, mismatched
 from trainer.config import AlignConfig
+from trainer.engine import loaded_everywhere
 from trainer.errors import TrainerError
 from trainer.models import load_model
 from trainer.order import Indices
@@ -41,8 +43,7 @@ class ReferenceModel:
 def reference_logps(
     starting: ReferenceModel,
     loss: Loss,
-    table: TokenTable,
-    steps: Iterable[list[Indices]],
+    data: Sequence[tuple[TokenTable, Iterable[list[Indices]]]],
     config: AlignConfig,
     accelerator: Accelerator,
 ) -> Callable[[Sequences], Tensor]:
@@ -53,8 +54,7 @@ def reference_logps(
     Args:
         starting: the model that the run starts from, the reference unless another is named.
         loss: that asks.
-        table: the examples.
-        steps: the microbatches of every step of the run.
+        data: tables of examples, each with the microbatches of every step that asks about them.
         config: the run's settings.
         accelerator: which process this is.
 
@@ -64,12 +64,12 @@ def reference_logps(
     if not loss.needs_reference:
         return _unasked
     by_token = loss.kind == "token"
-    model = _named(config.reference_model, starting.policy.dtype, table, accelerator) or starting
+    model = _named(config.reference_model, starting.policy.dtype, [table for table, _ in data], accelerator) or starting
     if loss.needs_kl and config.reference_point == "sampled":
         return _kept(model, starting, accelerator)
     root = Path(config.reference_cache) if config.reference_cache else default_folder()
     kept = None if config.reference_cache == "none" else root / model.fingerprint / ("tokens" if by_token else "sums")
-    wanted = _wanted(table, steps, loss, config.reference_point)
+    wanted = chain.from_iterable(_wanted(table, steps, loss, config.reference_point) for table, steps in data)
     return score(model.forward, model.policy.layout, wanted, Folder(path=kept, by_token=by_token), accelerator)
 
 
@@ -96,15 +96,19 @@ def beginnings(table: TokenTable) -> Sequences:
     )
 
 
-def _named(name: str | None, dtype: torch.dtype, table: TokenTable, accelerator: Accelerator) -> ReferenceModel | None:
+def _named(
+    name: str | None, dtype: torch.dtype, tables: Sequence[TokenTable], accelerator: Accelerator
+) -> ReferenceModel | None:
     if name is None:
         return None
-    model = load_model(name, option="--reference-model").requires_grad_(False)
-    check_vocabulary(model, table, name)
+    with loaded_everywhere():
+        model = load_model(name, option="--reference-model").requires_grad_(False)
+    for table in tables:
+        check_vocabulary(model, table, name)
     policy, digest = Policy(model, dtype), fingerprint(model, dtype)
-    forward = accelerator.prepare_model(policy, evaluation_mode=True)
-    pack_if_exact(policy, forward, beginnings(table), table.longest)
-    return ReferenceModel(policy=policy, forward=forward, fingerprint=digest)
+    policy.to(accelerator.device)  # not prepared: the accelerator would keep it, and save it in every checkpoint
+    pack_if_exact(policy, policy, beginnings(tables[0]), max(table.longest for table in tables))
+    return ReferenceModel(policy=policy, forward=policy, fingerprint=digest)
 
 
 def _kept(model: ReferenceModel, starting: ReferenceModel, accelerator: Accelerator) -> Callable[[Sequences], Tensor]:

@@ -5,13 +5,17 @@ from pathlib import Path
 
 from halotheory.contract import Loss
 from trainer import metrics
+from trainer.adapters import SETTINGS
 from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
 from trainer.errors import TrainerError
 from trainer.files import as_json, finish_folder, partial_folder, write_text, writing
+from trainer.final_model import write_model
 from trainer.loop import Training
 from trainer.model_card import model_card
-from trainer.models import DTYPES
 from trainer.tokens import DataReport
+
+_OF_THE_PLACE = ("output", "reference_cache", "keep", "tracker")
+"""Settings that may change when a run is continued."""
 
 
 def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
@@ -33,21 +37,21 @@ def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
             raise TrainerError(f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite")
         return False
     stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
-    changed = [name for name in differing_keys(stored, wanted) if name not in {"output", "reference_cache"}]
+    changed = [name for name in differing_keys(stored, wanted) if name not in _OF_THE_PLACE]
     if changed:
         told = ", ".join(f"{name} was {stored.get(name)} and is {wanted.get(name)}" for name in changed)
         raise TrainerError(
             f"{output}: holds a run of another configuration: {told}; give another --output, or --overwrite"
         )
-    return (output / "model" / "config.json").exists()
+    return any((output / "model" / name).exists() for name in ("config.json", SETTINGS))
 
 
 def open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Loss, overwrite: bool) -> None:
     """Write what the run was told and what became of its data; with `overwrite`, remove an older run's files."""
     if overwrite:
-        for name in ("config.yaml", "metrics.jsonl", "data_report.json"):
+        for name in ("config.yaml", "metrics.jsonl", "eval.jsonl", "data_report.json", "curves.html"):
             (output / name).unlink(missing_ok=True)
-        for name in ("model", "checkpoints"):
+        for name in ("model", "checkpoints", "trackers"):
             shutil.rmtree(output / name, ignore_errors=True)
     values = {**report.as_dict(), "hyperparameters": dict(loss.hyperparameters)}
     write_text(output / "data_report.json", as_json(values))
@@ -55,14 +59,16 @@ def open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Los
 
 
 def save_model(training: Training, report: DataReport) -> None:
-    """Write the model, its tokenizer and its card as `output/model`, at once."""
-    model = training.accelerator.unwrap_model(training.policy).model.to(DTYPES[training.config.dtype])
-    if model.generation_config is not None and model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = list(training.codec.stops)
-    path = training.output / "model"
-    temporary = partial_folder(path)
+    """Write the model, its tokenizer and its card as `output/model`, at once. Called by every process."""
+    accelerator, path = training.accelerator, training.output / "model"
+    temporary = path.with_name(f".{path.name}.partial")
+    if accelerator.is_main_process:
+        partial_folder(path)
     with writing(path):
-        model.save_pretrained(temporary)
+        write_model(accelerator, training.policy, training.config, training.codec.stops, temporary)
+    if not accelerator.is_main_process:
+        return
+    with writing(path):
         training.codec.tokenizer.save_pretrained(temporary)
     last = metrics.read(training.output / "metrics.jsonl")[-1]
     card = model_card(training.config, training.loss, report, last, training.accelerator.num_processes)

@@ -56,6 +56,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_jsonl(folder / "thumbs.jsonl", thumbs())
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         kill_after("killed", 4)
         assert not (folder / "killed" / "model").exists()
         assert run_command(app, HaloTheoryError, (*WORDS, "--output", "whole")) == 0
