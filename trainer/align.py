@@ -269,6 +269,7 @@ def _scorer(
         reference=reference,
         mean=mean,
         device=accelerator.device,
+        arithmetic=partial(policy.arithmetic, accelerator.device.type),
     )
 
 

@@ -102,6 +102,11 @@ def _attend(
     dropout: float,
     softcap: float | None,
 ) -> Tensor:
+    if softcap is None and query.device.type == "cpu" and query.dtype == torch.bfloat16:
+        with torch.autocast("cpu", enabled=False):  # in bfloat16 the kernel's backward pass takes thrice as long
+            states = (query.float(), key.float(), value.float())
+            attended = F.scaled_dot_product_attention(*states, attn_mask=mask, dropout_p=dropout, scale=scaling)
+            return attended.to(query.dtype)
     if softcap is None:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
     scores = query @ key.transpose(2, 3) * (scaling if scaling is not None else query.shape[-1] ** -0.5)

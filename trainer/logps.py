@@ -1,6 +1,7 @@
 """The tensors that a loss names, from the log-probabilities of policy and reference."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,7 @@ class Scorer:
             names a reference argument.
         mean: the mean over all processes of the values that count: f(values, 1 or 0 for each) -> ().
         device: where the policy is.
+        arithmetic: the context of the policy's forward passes, which they enter themselves, too.
     """
 
     loss: Loss
@@ -53,6 +55,7 @@ class Scorer:
     reference: Callable[[Sequences], Tensor]
     mean: Callable[[Tensor, Tensor], Tensor]
     device: torch.device
+    arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def scores(
         self,
@@ -75,6 +78,12 @@ class Scorer:
             counts: whether these examples enter the step and its means.
             kl_raw: z0 before its clamp, where it is known, ().
         """
+        with self.arithmetic():  # around both passes: weights are cast once
+            return self._scores(own, other, desirable, counts, kl_raw)
+
+    def _scores(
+        self, own: Sequences, other: Sequences | None, desirable: Tensor, counts: bool, kl_raw: Tensor | None
+    ) -> Scores:
         layout, memory = self.layout(own, None), None if other is None else Memory()
         tokens = self.policy(layout, memory)
         policy = tokens if self.loss.kind == "token" else tokens.sum(dim=1)

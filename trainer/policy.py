@@ -46,7 +46,7 @@ class Policy(nn.Module):
         Returns:
             nats, float32, (sequences, longest completion), <= 0: a completion's first token is at 0 in every row.
         """
-        with self._autocast(layout.input_ids.device.type):
+        with self.arithmetic(layout.input_ids.device.type):
             return self._forest(layout, memory) if isinstance(layout, Forest) else self._padded(layout)
 
     def _forest(self, forest: Forest, memory: Memory | None) -> Tensor:
@@ -85,6 +85,15 @@ class Policy(nn.Module):
         """The model with its head, below what peft put around it."""
         return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
 
+    @property
+    def _no_split_modules(self) -> list[str]:
+        """The classes of the layers that are sharded one by one; accelerate asks for them by this name."""
+        return sorted(self.causal_model._no_split_modules or ())
+
+    def tie_weights(self) -> None:
+        """Make tied weights one again; accelerate calls this after it has put weights in their place."""
+        self.causal_model.tie_weights()
+
     def layout(self, sequences: Sequences, borrowed: Layout | None = None) -> Layout:
         """Return sequences as this model reads them.
 
@@ -102,7 +111,8 @@ class Policy(nn.Module):
         """Whether the model attends by trees."""
         return self.causal_model.config._attn_implementation == attention.NAME
 
-    def _autocast(self, device: str) -> AbstractContextManager[Any]:
+    def arithmetic(self, device: str) -> AbstractContextManager[Any]:
+        """Return the context of a forward pass; one around several casts each weight once."""
         return torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 
