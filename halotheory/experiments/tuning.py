@@ -26,7 +26,7 @@ _KEPT = 3  # the best of these are tried on all worlds for tuning
 _FLAT = 0.01  # of what is maximised: a choice at an end that is no better than this counts as one inside
 _FLOATS_AT_ONCE = 2**24  # of weights, or of minibatches, while all are tried
 _NUDGE = 1e-12  # relative change of a learning rate
-_SETTLED = 1e-3  # the most by which this may change what is maximised, on average over worlds
+_SETTLED = 1e-2  # the most by which this may change what is maximised, on average over worlds
 
 
 def tuned(
