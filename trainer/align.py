@@ -78,7 +78,8 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
         tell(line)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        open_folder(output, config, report, training.loss, overwrite)
+        held_out_report = training.held_out.report if training.held_out else None
+        open_folder(output, config, report, held_out_report, training.loss, overwrite)
     accelerator.wait_for_everyone()
     start = _start(training)
     if start.step:
@@ -87,8 +88,8 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     with trackers(names, output, config.as_dict(), start.step) as tracked:
         evaluate = evaluator(training, partial(tracked.log, prefix="eval/"))
         train(training, start, evaluate=evaluate, log=partial(tracked.log, prefix="train/"))
-    save_model(training, report)
-    accelerator.wait_for_everyone()
+        save_model(training, report)
+        accelerator.wait_for_everyone()
     accelerator.free_memory()
     return output / "model"
 

@@ -1,45 +1,61 @@
-"""The README of a trained model: what it was made from, how, and how far it came."""
+"""The README of a trained model: what it was made from, how, how far it came, and how to make it again."""
 
-from collections.abc import Mapping
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from halotheory import __version__
 from halotheory.contract import Loss
 from trainer.config import AlignConfig
 from trainer.tokens import DataReport
 
-_SHOWN = (
-    "learning_rate",
-    "schedule",
-    "warmup_ratio",
-    "optimizer",
-    "weight_decay",
-    "max_grad_norm",
-    "batch_size",
-    "micro_batch_size",
-    "epochs",
-    "max_steps",
-    "max_length",
-    "dtype",
-    "dropout",
-    "seed",
-)
+_TOLD_ELSEWHERE = ("model", "data", "output", "loss", "hyperparameters", "tracker", "reference_cache")
 
 
-def model_card(config: AlignConfig, loss: Loss, report: DataReport, last: Mapping[str, Any], processes: int) -> str:
-    """Return the model card, Markdown with the hub's front matter.
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a model was made by.
 
-    Args:
+    Attributes:
         config: the run's settings.
         loss: with the hyperparameters in force.
         report: what became of the data.
+        held_out: what became of the data for evaluation, if any.
         last: the last line of metrics.jsonl.
+        evaluation: the last line of eval.jsonl, if any.
         processes: that took part.
     """
-    told = "\n".join(f"- {line.removeprefix('data: ')}" for line in report.lines())
-    hyperparameters = "".join(f"| `{name}` | {value:g} |\n" for name, value in loss.hyperparameters.items())
-    settings = "".join(f"| `{name}` | {getattr(config, name)} |\n" for name in _SHOWN)
-    metrics = "".join(f"| {name} | {value:.6g} |\n" for name, value in last.items())
+
+    config: AlignConfig
+    loss: Loss
+    report: DataReport
+    held_out: DataReport | None
+    last: Mapping[str, Any]
+    evaluation: Mapping[str, Any] | None
+    processes: int
+
+
+def model_card(made: Made, verdict: Sequence[str]) -> str:
+    """Return the model card, Markdown with the hub's front matter.
+
+    Args:
+        made: what the model was made by.
+        verdict: what halotheory says of the loss, as lines of Markdown.
+    """
+    config, loss = made.config, made.loss
     reference = (config.reference_model or config.model) if loss.needs_reference else "none"
+    hyperparameters = "".join(f"| `{name}` | {value:g} |\n" for name, value in loss.hyperparameters.items())
+    settings = "".join(
+        f"| `{one.name}` | {value} |\n"
+        for one in fields(config)
+        if one.name not in _TOLD_ELSEWHERE and (value := getattr(config, one.name)) is not None
+    )
+    said = list(verdict)
+    if loss.needs_kl:
+        said.append(f"in this run z0 is the estimate `{config.reference_point}`, over a {config.reference_point_over}")
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -54,20 +70,87 @@ tags: [halotheory, {loss.name if loss.name.isidentifier() else "custom-loss"}]
 | reference model | `{reference}` |
 | loss | `{loss.name}` ({loss.kind}) |
 {hyperparameters}
+## The loss
+
+{_listed(said)}
+
+What the words mean is in halotheory's documentation; `halotheory check` shows the proof or the counterexample.
+
 ## Data
 
-`{report.data}`, {report.examples} examples an epoch ({report.tokens} tokens).
-
-{told}
-
+{_data(made.report)}
+{_evaluation(made)}
 ## Training
 
 | setting | value |
 |---|---|
-{settings}| `processes` | {processes} |
+{settings}| `processes` | {made.processes} |
 
 ## Last line of metrics.jsonl
 
-| | |
-|---|---|
-{metrics}"""
+{_numbers(made.last)}
+## The same model again
+
+```sh
+{command(made)}
+```
+
+Made with {_software()}.
+"""
+
+
+def command(made: Made) -> str:
+    """Return the command that makes the same model, with every setting that is not the default."""
+    config, launcher = made.config, "trainer"
+    if made.processes > 1:
+        launcher = f"torchrun --nproc-per-node {made.processes} -m trainer"
+    words: list[str] = []
+    for one in fields(config):
+        value, flag = getattr(config, one.name), "--" + one.name.replace("_", "-")
+        required = one.default is MISSING and one.default_factory is MISSING
+        if one.name in ("hyperparameters", "tracker", "reference_cache"):
+            continue
+        if not required and one.name != "loss" and value == one.default:
+            continue
+        words += [flag] if value is True else [flag, str(value)]
+    if not config.balance:
+        words += [word for name, value in made.loss.hyperparameters.items() for word in ("--set", f"{name}={value!r}")]
+    else:
+        words += [word for name, value in config.hyperparameters.items() for word in ("--set", f"{name}={value!r}")]
+    return f"{launcher} align {shlex.join(words)}"
+
+
+def _data(report: DataReport) -> str:
+    said = [line.removeprefix("data: ") for line in report.lines()]
+    return f"`{report.data}`, {report.examples} examples an epoch ({report.tokens} tokens).\n\n{_listed(said)}\n"
+
+
+def _evaluation(made: Made) -> str:
+    if made.held_out is None or made.evaluation is None:
+        return ""
+    where = "prompts held out of the data" if made.config.eval_share is not None else f"`{made.held_out.data}`"
+    return f"""
+## Evaluation
+
+{made.held_out.examples} examples ({made.held_out.tokens} tokens) of {where}, after the last step:
+
+{_numbers(made.evaluation)}"""
+
+
+def _numbers(line: Mapping[str, Any]) -> str:
+    rows = (f"| {name} | {'not finite' if value is None else f'{value:.6g}'} |\n" for name, value in line.items())
+    return "| | |\n|---|---|\n" + "".join(rows)
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _software() -> str:
+    named = [f"halotheory {__version__}", f"Python {platform.python_version()}"]
+    for name in ("torch", "transformers", "accelerate", "peft"):
+        try:
+            named.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(named)

@@ -11,8 +11,9 @@ from trainer.errors import TrainerError
 from trainer.files import as_json, finish_folder, partial_folder, write_text, writing
 from trainer.final_model import write_model
 from trainer.loop import Training
-from trainer.model_card import model_card
+from trainer.model_card import Made, model_card
 from trainer.tokens import DataReport
+from trainer.verdict import verdict_lines
 
 _OF_THE_PLACE = ("output", "reference_cache", "keep", "tracker")
 """Settings that may change when a run is continued."""
@@ -46,7 +47,14 @@ def is_finished(output: Path, config: AlignConfig, overwrite: bool) -> bool:
     return any((output / "model" / name).exists() for name in ("config.json", SETTINGS))
 
 
-def open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Loss, overwrite: bool) -> None:
+def open_folder(
+    output: Path,
+    config: AlignConfig,
+    report: DataReport,
+    held_out: DataReport | None,
+    loss: Loss,
+    overwrite: bool,
+) -> None:
     """Write what the run was told and what became of its data; with `overwrite`, remove an older run's files."""
     if overwrite:
         for name in ("config.yaml", "metrics.jsonl", "eval.jsonl", "data_report.json", "curves.html"):
@@ -54,6 +62,8 @@ def open_folder(output: Path, config: AlignConfig, report: DataReport, loss: Los
         for name in ("model", "checkpoints", "trackers"):
             shutil.rmtree(output / name, ignore_errors=True)
     values = {**report.as_dict(), "hyperparameters": dict(loss.hyperparameters)}
+    if held_out is not None:
+        values["held_out"] = held_out.as_dict()
     write_text(output / "data_report.json", as_json(values))
     write_text(output / "config.yaml", as_yaml(config))
 
@@ -70,7 +80,20 @@ def save_model(training: Training, report: DataReport) -> None:
         return
     with writing(path):
         training.codec.tokenizer.save_pretrained(temporary)
-    last = metrics.read(training.output / "metrics.jsonl")[-1]
-    card = model_card(training.config, training.loss, report, last, training.accelerator.num_processes)
-    write_text(temporary / "README.md", card)
+    made = _made(training, report)
+    write_text(temporary / "README.md", model_card(made, ["**not checked**"]))
     finish_folder(temporary, path)
+    write_text(path / "README.md", model_card(made, verdict_lines(training.loss, training.config.loss)))
+
+
+def _made(training: Training, report: DataReport) -> Made:
+    held_out, evaluations = training.held_out, metrics.read(training.output / "eval.jsonl")
+    return Made(
+        config=training.config,
+        loss=training.loss,
+        report=report,
+        held_out=held_out.report if held_out else None,
+        last=metrics.read(training.output / "metrics.jsonl")[-1],
+        evaluation=evaluations[-1] if evaluations else None,
+        processes=training.accelerator.num_processes,
+    )

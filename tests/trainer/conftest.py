@@ -38,6 +38,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(autouse=True)
+def _no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the loss of a run unchecked, which takes seconds; `test_model_card.py` has it checked."""
+    monkeypatch.setattr("trainer.run_folder.verdict_lines", lambda loss, spec: ["**not checked**: by a test"])
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the working folder of a user: `model`, `thumbs.jsonl`, `pairs.jsonl`."""

@@ -14,7 +14,7 @@ import pytest
 from halotheory.command import run as run_command
 from tests.trainer.conftest import Ended
 from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, same_weights, thumbs, weights, write_jsonl
-from trainer import checkpoint
+from trainer import checkpoint, metrics
 from trainer.cli import app
 from trainer.errors import HaloTheoryError
 from trainer.loop import told_to_stop
@@ -23,6 +23,7 @@ from trainer.metrics import CLOCKED, Window
 WORDS = (
     *("align", "--loss", "kto", "--model", "model", "--data", "thumbs.jsonl", "--batch-size", "6"),
     *("--epochs", "5", "--learning-rate", "1e-3", "--save-steps", "4", "--log-steps", "3", "--dropout"),
+    *("--eval-data", "thumbs.jsonl", "--eval-steps", "2"),
 )
 
 
@@ -81,6 +82,7 @@ def assert_same_run(one: Path, other: Path) -> None:
         for name in CLOCKED:
             line.pop(name)
     assert first == second
+    assert (one / "eval.jsonl").read_bytes() == (other / "eval.jsonl").read_bytes()
 
 
 def test_a_killed_run_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
@@ -94,6 +96,7 @@ def test_a_killed_run_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
     assert "continues from step" in ended.stderr
     assert_same_run(killed, runs / "whole")
     assert [line["step"] for line in read_metrics(killed)] == [3, 6, 9, 12, 15, 18, 20]
+    assert [line["step"] for line in metrics.read(killed / "eval.jsonl")] == list(range(0, 21, 2))
 
 
 def test_a_run_told_to_stop_saves_and_continues(killed: Path, runs: Path, trainer: Callable[..., Ended]) -> None:

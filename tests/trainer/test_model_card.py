@@ -1,0 +1,127 @@
+"""The README of a trained model."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from halotheory.contract import load_loss
+from tests.trainer.conftest import Ended
+from tests.trainer.tiny import read_metrics, same_weights
+from trainer import run_folder
+from trainer.config import AlignConfig
+from trainer.metrics import read
+from trainer.model_card import Made, command
+from trainer.tokens import DataReport
+from trainer.verdict import verdict_lines
+
+ALIGN = ("align", "--model", "model", "--data", "thumbs.jsonl", "--output", "out", "--batch-size", "8")
+
+
+def read_card(output: Path) -> str:
+    return (output / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_card_says_what_was_measured_and_what_the_loss_is(
+    workplace: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "verdict_lines", verdict_lines)
+    words = ("--loss", "kto", "--set", "beta=0.5", "--eval-share", "0.25", "--max-steps", "2")
+    assert trainer(*ALIGN, *words).status == 0
+    card = read_card(workplace / "out")
+    assert "- **a HALO**, strictly (proved), for every beta > 0" in card
+    assert "value function `1/(1 + exp(-beta*z))`" in card
+    assert "in this run z0 is the estimate `mismatched`, over a microbatch" in card
+    assert "6 examples (" in card
+    assert "of prompts held out of the data, after the last step" in card
+    (line,) = read(workplace / "out" / "eval.jsonl")
+    assert f"| reward_margin | {line['reward_margin']:.6g} |" in card
+    assert f"| loss | {read_metrics(workplace / 'out')[-1]['loss']:.6g} |" in card
+    assert "| `eval_share` | 0.25 |" in card
+
+
+def test_the_command_of_a_card_makes_the_same_model(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    words = ("--loss", "dpo", "--set", "beta=0.3", "--data", "pairs.jsonl", "--epochs", "2", "--dropout")
+    assert trainer(*ALIGN, *words, "--seed", "7", "--learning-rate", "1e-3").status == 0
+    line = read_card(workplace / "out").split("```sh\n")[1].split("\n```")[0]
+    program, *again = shlex.split(line)
+    assert program == "trainer"
+    again[again.index("--output") + 1] = "again"
+    assert trainer(*again).status == 0
+    assert same_weights(workplace / "out" / "model", workplace / "again" / "model")
+
+
+def test_the_command_names_processes_weights_and_no_tracker() -> None:
+    config = AlignConfig(
+        model="m", data="a b.jsonl", output="o", loss="kto", balance=True, tracker=("wandb",), learning_rate=1e-5
+    )
+    report = DataReport(
+        data="a b.jsonl",
+        format="unpaired",
+        conversational=False,
+        conversion=None,
+        rows=1,
+        used=1,
+        examples=1,
+        desirable=1,
+        undesirable=0,
+        prompts_truncated=0,
+        completions_truncated=0,
+        tokens=3,
+        dropped=(),
+    )
+    loss = load_loss("kto").with_settings({"desirable_weight": 1.5})
+    made = Made(config=config, loss=loss, report=report, held_out=None, last={}, evaluation=None, processes=4)
+    assert command(made) == (
+        "torchrun --nproc-per-node 4 -m trainer align --model m --data 'a b.jsonl' --output o --loss kto --balance "
+        "--learning-rate 1e-05"
+    )
+
+
+@pytest.mark.parametrize(
+    ("loss", "first"),
+    [
+        ("simpo", "**a HALO**, with `uniform_reference` (proved), for every beta > 0, every target_margin > 0"),
+        ("ipo", "**not a HALO** (refuted), for every beta > 0"),
+    ],
+)
+def test_verdicts_of_built_ins(loss: str, first: str) -> None:
+    lines = verdict_lines(load_loss(loss), loss)
+    assert lines[0] == first
+    assert any("`non_decreasing` refuted: v falls" in line for line in lines) == (loss == "ipo")
+
+
+def test_a_loss_that_cannot_be_read_is_not_checked_and_its_model_is_saved(
+    workplace: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sorts by value, which the checker does not read; the trainer needs no such reading."""
+    (workplace / "odd.py").write_text(
+        "def loss(policy_logps, reference_logps, desirable):\n"
+        "    ranks = (policy_logps - reference_logps).sort().values\n    return -ranks\n"
+    )
+    monkeypatch.setattr(run_folder, "verdict_lines", verdict_lines)
+    assert trainer(*ALIGN, "--loss", "odd.py", "--max-steps", "1").status == 0
+    assert "- **not checked**: odd.py:2: " in read_card(workplace / "out")
+    assert (workplace / "out" / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_check_out_of_time_is_undecided_or_not_checked() -> None:
+    Path("slow.py").write_text(
+        "import time\ndef loss(policy_logps):\n    time.sleep(60)\n    return -policy_logps\n", encoding="utf-8"
+    )
+    (line,) = verdict_lines(load_loss("slow.py"), "slow.py", seconds=1.0)
+    assert line.startswith("**not checked**: slow.py")
+
+
+def test_an_interruption_while_the_loss_is_checked_leaves_the_model(
+    workplace: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(loss: object, spec: str) -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_folder, "verdict_lines", interrupted)
+    assert trainer(*ALIGN, "--max-steps", "1").status == 130
+    assert "- **not checked**" in read_card(workplace / "out")
+    assert "this run is finished" in trainer(*ALIGN, "--max-steps", "1").stderr
