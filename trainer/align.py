@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -284,6 +285,7 @@ def _fingerprint(tables: Sequence[TokenTable], loss: Loss) -> str:
             table.completion_start,
             table.completion_length,
             table.desirable,
+            np.ones(1) if table.weights is None else table.weights,
         ):
             digest.update(values.tobytes())
     source = inspect.getsourcefile(inspect.unwrap(loss.function))

@@ -114,11 +114,15 @@ def check_format(row: Row, loss: "Loss") -> Format:
 
 
 def check_row(row: Row, form: Format) -> None:
-    """Check the types of a row's columns.
+    """Check the types of a row's columns, `weight` among them where there is one.
 
     Raises:
-        TrainerError: a missing column, a text that is none, a label that is not true or false.
+        TrainerError: a missing column, a text that is none, a label that is not true or false, a weight below 0.
     """
+    if form != "prompts" and "weight" in row.values:
+        problem = _weight_problem(row.values["weight"])
+        if problem:
+            raise TrainerError(f"{row.place}: weight {problem}")
     for column in COLUMNS[form]:
         if column not in row.values:
             raise TrainerError(f"{row.place}: no column '{column}'{nearest(column, tuple(row.values))}")
@@ -131,6 +135,11 @@ def check_row(row: Row, form: Format) -> None:
                 f"{row.place}: {column} is a conversation and prompt is text; write both as text, "
                 "or both as lists of {role, content}"
             )
+
+
+def _weight_problem(value: Any) -> str | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return None if number and value >= 0 else f"is {shown(value)}; write a number >= 0, or leave the column out"
 
 
 def is_empty(value: Any) -> bool:

@@ -106,6 +106,7 @@ def _part(table: TokenTable, at: Indices) -> TokenTable:
         completion_start=table.completion_start[at],
         completion_length=table.completion_length[at],
         desirable=table.desirable[at],
+        weights=None if table.weights is None else table.weights[at],
         prompt_group=table.prompt_group[at],
         places=tuple(table.places[one] for one in at),
     )

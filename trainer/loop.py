@@ -171,6 +171,7 @@ def backward(
         losses = training.loss(**scores.tensors)
         if not losses.requires_grad:
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
+        losses = _weighted(training, losses, examples)
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (training.scale.value * scores.counts * processes / step_examples))
     return Scored(
@@ -196,6 +197,18 @@ def told(training: Training, microbatch: Indices, kl_raw: Tensor | None) -> tupl
     desirable = torch.from_numpy(table.desirable[examples]).to(training.scorer.device)
     own = matched(table, examples)
     return examples, training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
+
+
+def _weighted(training: Training, losses: Tensor, examples: Indices) -> Tensor:
+    """Return the losses times the examples' weights, where the data has any."""
+    weights = training.table.weights
+    if weights is None:
+        return losses
+    if not losses.dim():
+        raise training.loss.error(
+            "returned one mean, and the rows have weights; return a value per example, or leave the column weight out"
+        )
+    return losses * torch.from_numpy(weights[examples]).to(losses.device)
 
 
 def z0_of_step(training: Training, microbatches: list[Indices], step: int) -> Tensor | None:

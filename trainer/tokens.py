@@ -32,6 +32,7 @@ class TokenTable:
         places: where each example comes from, as errors name it.
         bos_length: how many of a prompt's first tokens are never cut, 0 or 1.
         max_length: tokens that prompt and completion may have together.
+        weights: of each example's loss, (n,), >= 0; None: all alike, 1.
     """
 
     tokens: NDArray[np.int32]
@@ -44,6 +45,7 @@ class TokenTable:
     places: tuple[str, ...]
     bos_length: int
     max_length: int
+    weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.places)
@@ -71,6 +73,7 @@ class DataReport:
         data: the file or data set.
         format: paired, unpaired or completions, as the file has it.
         conversational: whether any prompt is a conversation.
+        weighted: whether the column `weight` weighs the examples' losses.
         conversion: what was made of the rows for this loss: another format, advantages, control tokens; or none.
         rows: read.
         used: rows that gave an example.
@@ -86,6 +89,7 @@ class DataReport:
     data: str
     format: Format
     conversational: bool
+    weighted: bool
     conversion: str | None
     rows: int
     used: int
@@ -108,6 +112,8 @@ class DataReport:
             f"{self.completions_truncated} completions truncated, {self.rows - self.used} dropped"
         ]
         said += [f"data: {one.rows} dropped: {one.reason}; the first is {one.first}" for one in self.dropped]
+        if self.weighted:
+            said.append("data: each loss is multiplied by its row's weight")
         return said + ([f"data: {self.conversion}"] if self.conversion else [])
 
 
@@ -126,10 +132,11 @@ class _Builder:
     groups: list[int] = field(default_factory=list)
     group_of: dict[bytes, int] = field(default_factory=dict)
     places: list[str] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
     prompts_truncated: int = 0
     completions_truncated: int = 0
 
-    def add(self, place: str, prompt: list[int], completions: list[list[int]], labels: list[bool] | None) -> None:
+    def add(self, row: Row, prompt: list[int], completions: list[list[int]], labels: list[bool] | None) -> None:
         """Add one row: a pair where `labels` is none, otherwise one example per completion."""
         group = self.group_of.setdefault(np.asarray(prompt, np.int32).tobytes(), len(self.group_of))
         prompts = [[*prompt, *self.controls.get(label, [])] for label in labels or [True]]
@@ -146,7 +153,8 @@ class _Builder:
             self.completions.append(mine)
             self.desirable.append(label)
             self.groups.append(group)
-            self.places.append(place)
+            self.places.append(row.place)
+            self.weights.append(row.values.get("weight", 1.0))
 
     def _store(self, ids: list[int]) -> tuple[int, int]:
         self.flat.append(np.asarray(ids, np.int32))
@@ -166,6 +174,7 @@ class _Builder:
             places=tuple(self.places),
             bos_length=len(self.codec.bos),
             max_length=self.limits.total,
+            weights=np.array(self.weights, np.float32) if any(weight != 1 for weight in self.weights) else None,
         )
 
 
@@ -208,6 +217,7 @@ def tokenize(
         data=source,
         format=form,
         conversational=conversational,
+        weighted=table.weights is not None,
         conversion=_conversion(form, loss, len(table)),
         rows=read,
         used=used,
@@ -256,7 +266,7 @@ def _add(builder: _Builder, rows: list[Row], form: Format, loss: Loss) -> None:
             labels = [row.values["label"]]
         elif loss.kind == "paired":
             labels = None
-        builder.add(row.place, prompts[at], [column[at] for column in completions], labels)
+        builder.add(row, prompts[at], [column[at] for column in completions], labels)
 
 
 def _conversion(form: Format, loss: Loss, examples: int) -> str | None:

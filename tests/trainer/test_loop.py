@@ -12,7 +12,7 @@ from torch import Tensor
 from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
 from tests.trainer.test_logps import naive
-from tests.trainer.tiny import make_model, read_metrics, same_weights, write_jsonl
+from tests.trainer.tiny import make_model, pairs, read_metrics, same_weights, thumbs, write_jsonl
 from trainer.align import align, prepare
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
@@ -237,3 +237,25 @@ def test_two_runs_of_one_configuration_are_alike_bit_for_bit_and_another_seed_is
         align(config(loss="kto", data="thumbs.jsonl", output=name, seed=seed, batch_size=8, max_steps=2))
     assert same_weights(Path("a/model"), Path("b/model"))
     assert not same_weights(Path("a/model"), Path("c/model"))
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_rows_weight_multiplies_its_loss() -> None:
+    """Pairs of weight 2, 0, 2, 0, ...: the gradient is the mean of twice the first, third, ... and of nothing."""
+    rows = [{**row, "weight": 2.0 * (at % 2 == 0)} for at, row in enumerate(pairs(6))]
+    write_jsonl(Path("weighted.jsonl"), rows)
+    write_jsonl(Path("half.jsonl"), pairs(6)[::2])
+    gradients = []
+    for data, size in (("weighted.jsonl", 6), ("half.jsonl", 3)):
+        training = prepared(loss="dpo", data=data, batch_size=size, micro_batch_size=size)
+        assert (training.table.weights is None) == (size == 3)
+        gradients.append(step_gradient(training))
+    assert_same(*gradients)
+
+
+@pytest.mark.usefixtures("workplace")
+@pytest.mark.parametrize("weight", [-1, float("nan"), "2", True, None])
+def test_a_weight_that_is_none_is_named(weight: object) -> None:
+    write_jsonl(Path("bad.jsonl"), [thumbs(2)[0], {**thumbs(2)[1], "weight": weight}])
+    with pytest.raises(TrainerError, match=r"bad\.jsonl:2: weight is .*; write a number >= 0"):
+        prepared(loss="sft", data="bad.jsonl")
