@@ -18,7 +18,7 @@ trl = pytest.importorskip("trl", reason="TRL is the oracle of these tests; insta
 
 
 @pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("CI", "1")  # TRL sends telemetry without
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TRL's and datasets' own deprecations
@@ -62,6 +62,36 @@ def theirs(trainer_class: Any, config_class: Any, dataset: Any, **settings: Any)
     loss = trainer.compute_loss(trainer.model, batch)
     loss.backward()
     return float(loss.detach()), {name: weight.grad for name, weight in policy.named_parameters()}
+
+
+def theirs_batches(dataset: Any, size: int) -> list[list[tuple[str, str, str, bool]]]:
+    """Return TRL's batches of thumbs: each row's prompt, completion, mismatched completion and label."""
+    arguments = trl.KTOConfig(
+        output_dir="trl",
+        per_device_train_batch_size=size,
+        report_to=[],
+        use_cpu=True,
+        bf16=False,
+        gradient_checkpointing=False,
+        max_length=None,
+    )
+    tokenizer = make_tokenizer()
+    trainer = trl.KTOTrainer(
+        model=make_model(), ref_model=make_model(), args=arguments, train_dataset=dataset, processing_class=tokenizer
+    )
+
+    def texts(batch: Any, kind: str) -> list[tuple[str, str]]:
+        rows = zip(
+            *(batch[f"{kind}{name}"] for name in ("input_ids", "attention_mask", "completion_mask")), strict=True
+        )
+        split = [(ids[mask.bool() & ~own.bool()], ids[own.bool()]) for ids, mask, own in rows]
+        return [tuple(tokenizer.decode(part, skip_special_tokens=True) for part in parts) for parts in split]  # type: ignore[misc]
+
+    found = []
+    for batch in trainer.get_train_dataloader():
+        both = zip(texts(batch, ""), texts(batch, "KL_"), batch["label"], strict=True)
+        found.append([(prompt, completion, other, bool(label)) for (prompt, completion), (_, other), label in both])
+    return found
 
 
 def ours(training: Training) -> tuple[float, dict[str, Tensor]]:
