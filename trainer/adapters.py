@@ -1,6 +1,7 @@
 """LoRA: a small trained product beside each frozen matrix of a model, by peft."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -108,7 +109,7 @@ def adapt(model: Any, config: AlignConfig) -> Any:
     missing = [] if every else [name for name in targets if name not in names]
     if missing:
         raise TrainerError(f"--lora-targets {missing[0]}: {config.model} has no such matrix; it has {', '.join(names)}")
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), _quiet():
         torch.manual_seed(config.seed)  # alike in all processes
         adapted = get_peft_model(model, settings)
     _set_dropout(adapted, config.lora_dropout)
@@ -124,7 +125,8 @@ def resumed(model: Any, name: str, config: AlignConfig) -> Any:
     """
     from peft import PeftModel
 
-    adapted = PeftModel.from_pretrained(model, name, is_trainable=True)
+    with _quiet():
+        adapted = PeftModel.from_pretrained(model, name, is_trainable=True)
     own: Any = adapted.peft_config["default"]
     for option, asked, there in (("rank", config.lora_rank, own.r), ("alpha", config.lora_alpha, own.lora_alpha)):
         if asked is not None and asked != there:
@@ -142,7 +144,16 @@ def merged(model: Any, name: str) -> Any:
     """Return a model with the adapter `name` added to its weights."""
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(model, name).merge_and_unload()
+    with _quiet():
+        return PeftModel.from_pretrained(model, name).merge_and_unload()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to oneself that peft asks transformers by an old name whether activations are checkpointed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
 
 
 def is_adapted(model: Any) -> bool:
