@@ -22,6 +22,7 @@ from trainer.batch import Sequences
 from trainer.checkpoint import Position
 from trainer.codec import Limits
 from trainer.config import AlignConfig
+from trainer.curves import draw_curves
 from trainer.data import read_rows
 from trainer.engine import make_accelerator, of_main_process
 from trainer.errors import TrainerError
@@ -90,9 +91,18 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
         evaluate = evaluator(training, partial(tracked.log, prefix="eval/"))
         train(training, start, evaluate=evaluate, log=partial(tracked.log, prefix="train/"))
         save_model(training, report)
+        if accelerator.is_main_process:
+            _draw(output)
         accelerator.wait_for_everyone()
     accelerator.free_memory()
     return output / "model"
+
+
+def _draw(output: Path) -> None:
+    try:
+        draw_curves([output], output / "curves.html")
+    except Exception as error:  # the model is saved: no picture is worth a failed run
+        say(f"warning: {output}/curves.html was not drawn: {error}; `trainer curves {output}` tries again")
 
 
 def _default_rate(loss: Loss) -> float:

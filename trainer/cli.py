@@ -157,6 +157,31 @@ def sample_command(**words: Any) -> None:
     print(sample(make_config(SampleConfig, given), overwrite=overwrite))
 
 
+@app.command(name="curves")
+def curves_command(
+    runs: Annotated[list[str], typer.Argument(help="Folders of runs, finished or not.", metavar="RUN...")],
+    output: Annotated[
+        str | None, typer.Option(help="The page, .html.", show_default="RUN/curves.html, or curves.html of several")
+    ] = None,
+    across: Annotated[
+        str, typer.Option("--x", help="step, or epoch, which compares runs of unlike batch sizes.")
+    ] = "step",
+    debug: Annotated[bool, _DEBUG] = False,
+) -> None:
+    """Draw the curves of a run, or of several over each other, on one page.
+
+    Example: trainer curves out/kto out/dpo --output compared.html --x epoch
+    """
+    from pathlib import Path
+
+    from trainer.curves import draw_curves
+
+    if across not in ("step", "epoch"):
+        raise TrainerError(f"--x {across}: expected step, epoch")
+    whole = output or (f"{runs[0]}/curves.html" if len(runs) == 1 else "curves.html")
+    print(draw_curves(runs, Path(whole), across=across))
+
+
 @app.command(name="data")
 @_with_options({**_options(DataConfig), "as_json": Annotated[bool, _AS_JSON], **_FLAGS})
 def data_command(**words: Any) -> None:

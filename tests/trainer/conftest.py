@@ -39,9 +39,10 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 
 
 @pytest.fixture(autouse=True)
-def _no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the loss of a run unchecked, which takes seconds; `test_model_card.py` has it checked."""
+def _no_ceremony(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the loss of a run unchecked and its curves undrawn, which takes seconds; their own tests do both."""
     monkeypatch.setattr("trainer.run_folder.verdict_lines", lambda loss, spec: ["**not checked**: by a test"])
+    monkeypatch.setattr("trainer.align.draw_curves", lambda folders, output: output)
 
 
 @pytest.fixture
