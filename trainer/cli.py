@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 import typer
 
 from halotheory.command import run
-from trainer.config import AlignConfig, DataConfig, SampleConfig, make_config
+from trainer.config import AlignConfig, DataConfig, Machine, SampleConfig, make_config
 from trainer.errors import HaloTheoryError, TrainerError
 
 app = typer.Typer(
@@ -213,3 +213,48 @@ def data_command(**words: Any) -> None:
     }
     report = convert(make_config(DataConfig, given), overwrite=overwrite)
     print(json.dumps(report, indent=2, ensure_ascii=False) if as_json else words["output"])
+
+
+_NO_PLAN = ("data", "output", "reference_cache", "tracker", "keep", "save_steps", "log_steps", "balance")
+_PLAN_DATA = typer.Option("--data", help="Feedback, as for align. Without it lengths are assumed.")
+
+
+@app.command(name="plan")
+@_with_options(
+    {
+        **_options(AlignConfig, _NO_PLAN),
+        "data": Annotated[str | None, _PLAN_DATA],
+        **_options(Machine),
+        **_SET,
+        **_FROM_FILE,
+        "as_json": Annotated[bool, _AS_JSON],
+        "debug": Annotated[bool, _DEBUG],
+    }
+)
+def plan_command(**words: Any) -> None:
+    """Tell what a run would take, before anything is loaded: memory by part, time, disk.
+
+    Memory is that of one process, or GPU. The data of a recipe are read where the file is there. Exit status 1: the
+    run does not fit into --gpu-memory.
+
+    Examples:
+
+      trainer plan --model meta-llama/Meta-Llama-3-8B --loss kto --dtype bfloat16 --gpu-memory 80
+
+      trainer plan --config recipe.yaml --sharding fsdp --gpus 8 --gpu-memory 80 --json
+    """
+    _check_installed()
+    from halotheory.contract import parse_settings
+    from trainer.planning import data_at_hand, plan
+
+    as_json, recipe, settings = words.pop("as_json"), words.pop("config"), parse_settings(words.pop("settings") or [])
+    words.pop("debug")
+    given = {name: value for name, value in words.items() if value is not None} | {"output": ""}
+    machine = {one.name: given.pop(one.name) for one in fields(Machine) if one.name in given}
+    given.setdefault("data", data_at_hand(recipe))
+    if settings:
+        given["hyperparameters"] = settings
+    made = plan(make_config(AlignConfig, given, recipe), make_config(Machine, machine))
+    print(json.dumps(made.as_dict(), indent=2) if as_json else "\n".join(made.lines()))
+    if made.fits is False:
+        raise typer.Exit(1)

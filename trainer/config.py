@@ -271,6 +271,42 @@ class DataConfig:
         return {**asdict(self), "data": list(self.data), "format": list(self.format)}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What a run is planned for.
+
+    Raises:
+        TrainerError: a value of the wrong type or outside its range, or options that contradict each other.
+    """
+
+    gpus: int = option("GPUs that share the run.", 1, check=">= 1")
+    sharding: Literal["none", "ddp", "fsdp"] = option(
+        "none, ddp (everything on every GPU) or fsdp (weights, gradients and optimizer in parts).", "none"
+    )
+    gpu_memory: float | None = option(
+        "GB (10^9 bytes) of a GPU; exit status 1 where the run does not fit.", None, check="> 0", shown="not asked"
+    )
+    gpu: Literal["a10", "a100", "h100", "h200", "l40s", "mi300x", "rtx4090"] = option(
+        "Whose peak of TFLOP/s to take: a10, a100, h100, h200, l40s, mi300x or rtx4090.", "h100"
+    )
+    tflops: float | None = option(
+        "TFLOP/s of a device at best, in the dtype of the forward pass.", None, check="> 0", shown="that of --gpu"
+    )
+    mfu: float = option("Share of that peak which the run reaches.", 0.4, check="in (0, 1]")
+    prompt_tokens: int | None = option(
+        "Tokens of every prompt, without --data.", None, check=">= 1", shown="half of --max-length"
+    )
+    completion_tokens: int | None = option(
+        "Tokens of every completion, without --data.", None, check=">= 1", shown="half of --max-length"
+    )
+    examples: int | None = option("Examples of an epoch, without --data.", None, check=">= 1", shown="10000")
+
+    def __post_init__(self) -> None:
+        _check_fields(self)
+        if self.sharding == "none" and self.gpus > 1:
+            raise TrainerError(f"--gpus {self.gpus}: how they share the run is not said; add --sharding ddp or fsdp")
+
+
 def make_config(config_class: type, given: Mapping[str, object], recipe: str | None = None) -> Any:
     """Return the record of a recipe's values, overridden by those `given`.
 
