@@ -23,8 +23,13 @@ pytestmark = pytest.mark.slow
 
 def sharded(*words: str, **environment: str) -> str:
     """Run the trainer's command on two processes under FSDP2, and return what it said."""
+    return on_two("tests.trainer.fsdp2_process", *words, **environment)
+
+
+def on_two(*words: str, **environment: str) -> str:
+    """Run a module in two processes."""
     own = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", *TORCHRUN, "-m", "tests.trainer.fsdp2_process", *words]
+    command = [sys.executable, "-m", *TORCHRUN, "-m", *words]
     ended = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, **own, **environment}, timeout=300, check=False
     )
@@ -42,6 +47,11 @@ def assert_close(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> 
     assert one.keys() == two.keys()
     for name, weight in one.items():
         torch.testing.assert_close(two[name], weight, rtol=1e-4, atol=1e-6)
+
+
+def test_log_probabilities_gradients_and_the_mismatched_pass_are_those_of_a_whole_policy() -> None:
+    """To 1e-6 in float32, with and without checkpointed activations."""
+    on_two("tests.trainer.fsdp2_policy")
 
 
 @pytest.mark.parametrize("settings", [{}, {"tie_word_embeddings": True}])
