@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from trainer import metrics
 from trainer.held_out import HeldOut
-from trainer.loop import Training, told, z0_of_step
+from trainer.loop import Training, told, weighted, z0_of_step
 from trainer.progress import Report
 from trainer.reference_point import RunningMean
 
@@ -60,7 +60,7 @@ def evaluate(training: Training, held_out: HeldOut, step: int, report: Report) -
         kl_raw = _reference_point(there, microbatches, step)
         for at, microbatch in enumerate(microbatches, start=1):
             examples, scores = told(there, microbatch, kl_raw)
-            losses = training.loss(**scores.tensors).expand(len(examples))
+            losses = weighted(there, training.loss(**scores.tensors), examples).expand(len(examples))
             sums.append(metrics.statistics(losses, scores))
             report(step, f"evaluation {at}/{len(microbatches)}")
     total = training.accelerator.reduce(torch.stack(sums).sum(dim=0))

@@ -171,7 +171,7 @@ def backward(
         losses = training.loss(**scores.tensors)
         if not losses.requires_grad:
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
-        losses = _weighted(training, losses, examples)
+        losses = weighted(training, losses, examples)
         total = losses.sum() if losses.dim() else losses * len(examples)
         accelerator.backward(total * (training.scale.value * scores.counts * processes / step_examples))
     return Scored(
@@ -199,7 +199,7 @@ def told(training: Training, microbatch: Indices, kl_raw: Tensor | None) -> tupl
     return examples, training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
 
 
-def _weighted(training: Training, losses: Tensor, examples: Indices) -> Tensor:
+def weighted(training: Training, losses: Tensor, examples: Indices) -> Tensor:
     """Return the losses times the examples' weights, where the data has any."""
     weights = training.table.weights
     if weights is None:

@@ -176,6 +176,19 @@ def test_reference_log_probabilities_of_held_out_examples_are_cached_with_the_ot
     assert read_evaluations(Path("one")) == read_evaluations(Path("two"))
 
 
+@pytest.mark.usefixtures("workplace")
+def test_weights_of_rows_count_in_evaluation_as_in_training() -> None:
+    """At the first step every KTO loss is 1/2, so the mean is half the mean weight."""
+    rows = [json.loads(line) for line in Path("thumbs.jsonl").read_text().splitlines()]
+    write_jsonl(Path("weighted.jsonl"), [{**row, "weight": float(at % 3)} for at, row in enumerate(rows)])
+    training = prepared(loss="kto", data="weighted.jsonl", eval_share=0.25)
+    assert training.held_out is not None
+    assert training.held_out.table.weights is not None
+    with progress("step", 1, show=False) as report:
+        found = evaluate(training, training.held_out, 0, report)
+    assert found["loss"] == pytest.approx(training.held_out.table.weights.mean() / 2)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -60,6 +60,7 @@ def test_the_command_names_processes_weights_and_no_tracker() -> None:
         data="a b.jsonl",
         format="unpaired",
         conversational=False,
+        weighted=False,
         conversion=None,
         rows=1,
         used=1,

@@ -11,7 +11,7 @@ import torch
 
 from tests.trainer.conftest import Ended
 from tests.trainer.tiny import read_metrics, weights
-from trainer.metrics import CLOCKED
+from trainer.metrics import CLOCKED, read
 
 TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
@@ -25,7 +25,7 @@ def test_two_processes_give_the_metrics_and_weights_of_one(
     data = "pairs.jsonl" if loss == "dpo" else "thumbs.jsonl"
     setting = "epsilon=0.5" if loss == "ppo_clip" else "beta=0.5"
     common = ("align", "--loss", loss, "--model", "model", "--data", data, "--set", setting, "--batch-size", "7")
-    rest = (*common, "--learning-rate", "1e-3", "--save-steps", "3")
+    rest = (*common, "--learning-rate", "1e-3", "--save-steps", "3", "--eval-data", data, "--eval-steps", "2")
     alone = trainer(*rest, "--output", "one", "--micro-batch-size", str(2 * micro_batch_size))
     assert alone.status == 0
     command = [sys.executable, "-m", *TORCHRUN, "-m", "trainer", *rest]
@@ -38,6 +38,9 @@ def test_two_processes_give_the_metrics_and_weights_of_one(
     for one, two in zip(read_metrics(workplace / "one"), read_metrics(workplace / "two"), strict=True):
         for name in CLOCKED:
             assert (one.pop(name), two.pop(name)) > (0, 0)
+        assert two == pytest.approx(one, rel=1e-4, abs=1e-5)
+    evaluations = [read(workplace / name / "eval.jsonl") for name in ("one", "two")]
+    for one, two in zip(*evaluations, strict=True):
         assert two == pytest.approx(one, rel=1e-4, abs=1e-5)
     first, second = weights(workplace / "one" / "model"), weights(workplace / "two" / "model")
     for name, weight in first.items():
