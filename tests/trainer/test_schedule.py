@@ -1,12 +1,14 @@
 """Learning rates, and which weights decay."""
 
 import math
+from importlib.util import find_spec
 
 import pytest
 import torch
 
 from tests.trainer.tiny import make_model
 from trainer.config import AlignConfig
+from trainer.errors import TrainerError
 from trainer.schedule import learning_rate, make_optimizer
 
 PEAK = 1e-3
@@ -51,3 +53,43 @@ def test_weight_decay_spares_the_norms(name: str, kind: type) -> None:
     assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0.0)
     assert {weight.dim() for weight in spared["params"]} == {1}
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+
+
+def given(**values: object) -> AlignConfig:
+    return AlignConfig(**{"model": "m", "data": "d", "output": "o", "learning_rate": PEAK, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+def test_a_final_rate_is_fallen_to_and_not_below(schedule: str) -> None:
+    config = given(schedule=schedule, warmup_ratio=0.0, final_rate_ratio=0.1)
+    found = [learning_rate(step, 1000, config) / PEAK for step in range(1000)]
+    assert found[0] == 1.0
+    assert found[500] == pytest.approx(0.55)
+    assert found[-1] == pytest.approx(0.1, abs=1e-3)
+    assert min(found) >= 0.1
+
+
+@pytest.mark.parametrize("name", ["adafactor", "sgd", "adagrad"])
+def test_optimizers_of_transformers_step_with_the_rate_of_the_loop(name: str) -> None:
+    model = make_model()
+    optimizer = make_optimizer(model, given(optimizer=name, weight_decay=0.1))
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
+    before = model.lm_head.weight.detach().clone()
+    model(torch.tensor([[5, 6, 7]])).logits.sum().backward()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    optimizer.step()
+    assert torch.equal(model.lm_head.weight, before)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-2
+    optimizer.step()
+    assert not torch.equal(model.lm_head.weight, before)
+
+
+LIBRARIES = {"adamw_8bit": "bitsandbytes", "adamw_torch_8bit": "torchao", "stable_adamw": "optimi"}
+
+
+@pytest.mark.parametrize(("name", "library"), [one for one in LIBRARIES.items() if find_spec(one[1]) is None])
+def test_an_optimizer_whose_library_is_missing_is_told(name: str, library: str) -> None:
+    with pytest.raises(TrainerError, match=f"--optimizer {name}: cannot be made: .*{library}.*; install it, or take"):
+        make_optimizer(make_model(), given(optimizer=name))

@@ -1,0 +1,63 @@
+"""What launchers ask for, and what is refused in one line rather than done by halves."""
+
+import os
+
+import pytest
+from accelerate import Accelerator
+
+from trainer.engine import is_sharded, loaded_everywhere, make_accelerator, of_main_process
+from trainer.errors import TrainerError
+
+LAUNCHED = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM", "ACCELERATE_USE_FSDP", "WORLD_SIZE")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+
+
+def test_one_process_on_the_cpu_is_not_sharded_and_casts_nothing_itself() -> None:
+    accelerator = make_accelerator("bfloat16")
+    assert (accelerator.num_processes, accelerator.device.type, accelerator.mixed_precision) == (1, "cpu", "no")
+    assert not is_sharded(accelerator)
+    assert of_main_process(accelerator, lambda: "x") == "x"
+
+
+@pytest.mark.parametrize(
+    ("environment", "dtype", "message"),
+    [
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "float32", "asks for DeepSpeed, which the trainer does not support"),
+        ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "float32", "asks for Megatron-LM"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "float32", "asks for FSDP on the CPU, where accelerate would run DDP"),
+        ({"WORLD_SIZE": "4"}, "float32", "the launcher started 4 processes and 1 are connected"),
+        ({}, "float16", "--dtype float16: needs a CUDA GPU, and torch finds none"),
+    ],
+)
+def test_what_is_not_supported_is_refused(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], dtype: str, message: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainerError) as error:
+        make_accelerator(dtype)
+    assert message in str(error.value)
+
+
+def test_a_reference_model_is_loaded_by_every_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "FSDP_CPU_RAM_EFFICIENT_LOADING"
+    monkeypatch.setenv(name, "true")
+    with loaded_everywhere():
+        assert os.environ[name] == "false"
+    assert os.environ[name] == "true"
+    monkeypatch.delenv(name)
+    with loaded_everywhere():
+        pass
+    assert name not in os.environ
+
+
+def test_accelerate_still_takes_ddp_for_fsdp_on_the_cpu() -> None:
+    """The reason why it is refused here."""
+    assert not is_sharded(Accelerator(cpu=True))
