@@ -297,7 +297,7 @@ def _fingerprint(tables: Sequence[TokenTable], loss: Loss) -> str:
             table.desirable,
             np.ones(1) if table.weights is None else table.weights,
         ):
-            digest.update(values.tobytes())
+            digest.update(np.ascontiguousarray(values).data)
     source = inspect.getsourcefile(inspect.unwrap(loss.function))
     assert source is not None
     digest.update(Path(source).read_bytes())  # the whole file: a loss may call its neighbours

@@ -108,7 +108,7 @@ def _part(table: TokenTable, at: Indices) -> TokenTable:
         desirable=table.desirable[at],
         weights=None if table.weights is None else table.weights[at],
         prompt_group=table.prompt_group[at],
-        places=tuple(table.places[one] for one in at),
+        places=table.places.taken(at),
     )
 
 

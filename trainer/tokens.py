@@ -1,9 +1,12 @@
 """From rows to examples: one flat table of tokens, and a report of what became of each row."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +20,52 @@ from trainer.feedback import control_tokens, learns_from_labels
 Ints = NDArray[np.int64]
 
 
+class Places(Sequence[str]):
+    """Where rows come from, `data.jsonl:7`, as the text before the number and the number."""
+
+    def __init__(self, places: Iterable[str] = ()) -> None:
+        self._at: dict[str, int] = {}
+        self._texts: list[str] = []
+        self._which, self._number = array("l"), array("q")
+        for place in places:
+            self.append(place)
+
+    def append(self, place: str) -> None:
+        """Add one more."""
+        text = place.rstrip("0123456789")
+        number = place[len(text) :]
+        exact = number and str(int(number)) == number
+        which = self._at.setdefault(text if exact else place, len(self._texts))
+        if which == len(self._texts):
+            self._texts.append(text if exact else place)
+        self._which.append(which)
+        self._number.append(int(number) if exact else -1)
+
+    def taken(self, at: Ints) -> "Places":
+        """Return some of them."""
+        return Places(self[int(one)] for one in at)
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            return [self[one] for one in range(*at.indices(len(self)))]
+        text, number = self._texts[self._which[at]], self._number[at]
+        return text if number < 0 else f"{text}{number}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class TokenTable:
     """All examples as tokens, in one flat array.
 
     Attributes:
-        tokens: every prompt and completion, int32, (total,).
+        tokens: every prompt and completion, int32, (total,), in a file of which pages are read as needed.
         prompt_start: where each example's prompt begins in `tokens`, (n,); its length alike.
         prompt_length: (n,), >= 1.
         completion_start: (n, k): k = 1 completion, or 2, the chosen and the rejected; the length alike.
@@ -42,7 +85,7 @@ class TokenTable:
     completion_length: Ints
     desirable: NDArray[np.bool_]
     prompt_group: Ints
-    places: tuple[str, ...]
+    places: Places
     bos_length: int
     max_length: int
     weights: NDArray[np.float32] | None = None
@@ -117,6 +160,10 @@ class DataReport:
         return said + ([f"data: {self.conversion}"] if self.conversion else [])
 
 
+def _digest(ids: list[int]) -> bytes:
+    return hashlib.blake2b(np.asarray(ids, np.int32).tobytes(), digest_size=16).digest()
+
+
 @dataclass(kw_only=True)
 class _Builder:
     """Collects examples; `table` freezes them."""
@@ -124,21 +171,21 @@ class _Builder:
     codec: Codec
     limits: Limits
     controls: Mapping[bool, list[int]]  # what follows a prompt, by label
-    flat: list[NDArray[np.int32]] = field(default_factory=list)
+    file: IO[bytes]  # tokens: many times what is told of them
     at: int = 0
-    prompts: list[tuple[int, int]] = field(default_factory=list)
-    completions: list[list[tuple[int, int]]] = field(default_factory=list)
-    desirable: list[bool] = field(default_factory=list)
-    groups: list[int] = field(default_factory=list)
+    prompts: "array[int]" = field(default_factory=lambda: array("q"))
+    completions: "array[int]" = field(default_factory=lambda: array("q"))
+    desirable: "array[int]" = field(default_factory=lambda: array("b"))
+    groups: "array[int]" = field(default_factory=lambda: array("q"))
     group_of: dict[bytes, int] = field(default_factory=dict)
-    places: list[str] = field(default_factory=list)
-    weights: list[float] = field(default_factory=list)
+    places: Places = field(default_factory=Places)
+    weights: "array[float]" = field(default_factory=lambda: array("f"))
     prompts_truncated: int = 0
     completions_truncated: int = 0
 
     def add(self, row: Row, prompt: list[int], completions: list[list[int]], labels: list[bool] | None) -> None:
         """Add one row: a pair where `labels` is none, otherwise one example per completion."""
-        group = self.group_of.setdefault(np.asarray(prompt, np.int32).tobytes(), len(self.group_of))
+        group = self.group_of.setdefault(_digest(prompt), len(self.group_of))
         prompts = [[*prompt, *self.controls.get(label, [])] for label in labels or [True]]
         room = self.limits.completion_room(max(map(len, prompts)))
         cut = [completion[:room] for completion in completions]
@@ -149,32 +196,35 @@ class _Builder:
         spans = [self._store(completion) for completion in cut]
         examples = [spans] if labels is None else [[one] for one in spans]
         for label, start, mine in zip(labels or [True], starts, examples, strict=True):
-            self.prompts.append(start)
-            self.completions.append(mine)
+            self.prompts.extend(start)
+            self.completions.extend(number for span in mine for number in span)
             self.desirable.append(label)
             self.groups.append(group)
             self.places.append(row.place)
             self.weights.append(row.values.get("weight", 1.0))
 
     def _store(self, ids: list[int]) -> tuple[int, int]:
-        self.flat.append(np.asarray(ids, np.int32))
+        self.file.write(np.asarray(ids, np.int32).tobytes())
         self.at += len(ids)
         return self.at - len(ids), len(ids)
 
     def table(self) -> TokenTable:
-        prompts, completions = np.array(self.prompts, np.int64), np.array(self.completions, np.int64)
+        prompts = np.frombuffer(self.prompts, np.int64).reshape(-1, 2)
+        completions = np.frombuffer(self.completions, np.int64).reshape(len(prompts), -1, 2)
+        weights = np.frombuffer(self.weights, np.float32)
+        self.file.flush()
         return TokenTable(
-            tokens=np.concatenate(self.flat),
+            tokens=np.memmap(self.file, np.int32, "r"),
             prompt_start=prompts[:, 0],
             prompt_length=prompts[:, 1],
             completion_start=completions[:, :, 0],
             completion_length=completions[:, :, 1],
-            desirable=np.array(self.desirable, bool),
-            prompt_group=np.array(self.groups, np.int64),
-            places=tuple(self.places),
+            desirable=np.frombuffer(self.desirable, bool),
+            prompt_group=np.frombuffer(self.groups, np.int64),
+            places=self.places,
             bos_length=len(self.codec.bos),
             max_length=self.limits.total,
-            weights=np.array(self.weights, np.float32) if any(weight != 1 for weight in self.weights) else None,
+            weights=weights if (weights != 1).any() else None,
         )
 
 
@@ -190,13 +240,19 @@ def tokenize(
     Raises:
         TrainerError: a malformed row, a format that the loss cannot learn from, no row left.
     """
-    rows = iter(rows)
+    with tempfile.TemporaryFile() as file:
+        return _tokenized(iter(rows), loss, codec, limits, source, file)
+
+
+def _tokenized(
+    rows: Iterator[Row], loss: Loss, codec: Codec, limits: Limits, source: str, file: IO[bytes]
+) -> tuple[TokenTable, DataReport]:
     first = next(rows, None)
     if first is None:
         raise TrainerError(f"{source}: holds no rows; expected at least one")
     form = check_format(first, loss)
     controls = dict(zip(control_tokens(loss), codec.encode(list(control_tokens(loss).values())), strict=True))
-    builder, dropped = _Builder(codec=codec, limits=limits, controls=controls), dict[str, list[str]]()
+    builder, dropped = _Builder(codec=codec, limits=limits, controls=controls, file=file), dict[str, list[str]]()
     read, used, conversational = 0, 0, False
     for chunk in _chunks(rows, first):
         kept = []

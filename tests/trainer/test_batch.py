@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trainer.batch import matched, mismatched
 from trainer.padded import IGNORED, pad
-from trainer.tokens import TokenTable
+from trainer.tokens import Places, TokenTable
 
 CPU = torch.device("cpu")
 IDS = st.lists(st.integers(10, 99), min_size=1, max_size=9)
@@ -32,7 +32,7 @@ def table(
         completion_length=np.array([[one[1] for one in mine] for _, mine in spans]),
         desirable=np.ones(len(spans), bool),
         prompt_group=np.arange(len(spans)),
-        places=tuple(f"d:{at}" for at in range(len(spans))),
+        places=Places(f"d:{at}" for at in range(len(spans))),
         bos_length=bos_length,
         max_length=max_length,
     )

@@ -4,13 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from halotheory.contract import load_loss
 from tests.trainer.tiny import make_tokenizer
 from trainer.codec import Codec, Limits
 from trainer.data import Row
 from trainer.errors import TrainerError
-from trainer.tokens import DataReport, TokenTable, tokenize
+from trainer.tokens import DataReport, Places, TokenTable, tokenize
 
 CODEC = Codec(tokenizer=make_tokenizer(), bos=(1,), stops=(2,))
 
@@ -144,3 +146,10 @@ def test_many_rows_keep_their_order_and_place() -> None:
     assert table.places[2499] == "d.jsonl:2500"
     assert texts(table)[2499] == ("<bos>2499", "2499<eos>")
     assert np.array_equal(table.desirable, [at % 3 == 0 for at in range(2500)])
+
+
+@given(texts=st.lists(st.sampled_from(["d.jsonl:7", "d.jsonl:07", "e.jsonl:7", "hub: row 12", "here", "", "3", "d:0"])))
+def test_places_come_back_as_they_were(texts: list[str]) -> None:
+    places = Places(texts)
+    assert list(places) == texts
+    assert list(places.taken(np.arange(len(texts))[::2])) == texts[::2]
