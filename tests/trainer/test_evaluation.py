@@ -149,6 +149,8 @@ def test_other_data_are_evaluated_and_shared_prompts_are_told(workplace: Path, t
     assert expected in ended.stderr
     lines = read_evaluations(workplace / "out")
     assert [line["step"] for line in lines] == [0, 1, 2]
+    report = json.loads((workplace / "out" / "data_report.json").read_text())
+    assert (report["examples"], report["held_out"]["data"], report["held_out"]["examples"]) == (24, "other.jsonl", 6)
     assert "reward_undesirable" not in lines[0]  # every label is desirable; a mean of nothing is missing
 
 
