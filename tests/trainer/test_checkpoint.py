@@ -20,6 +20,7 @@ from trainer.errors import HaloTheoryError
 from trainer.loop import told_to_stop
 from trainer.metrics import CLOCKED, Window
 
+ROOT = Path(__file__).parents[2]
 WORDS = (
     *("align", "--loss", "kto", "--model", "model", "--data", "thumbs.jsonl", "--batch-size", "6"),
     *("--epochs", "5", "--learning-rate", "1e-3", "--save-steps", "4", "--log-steps", "3", "--dropout"),
@@ -97,6 +98,25 @@ def test_a_killed_run_ends_with_the_weights_and_metrics_of_an_undisturbed_one(
     assert_same_run(killed, runs / "whole")
     assert [line["step"] for line in read_metrics(killed)] == [3, 6, 9, 12, 15, 18, 20]
     assert [line["step"] for line in metrics.read(killed / "eval.jsonl")] == list(range(0, 21, 2))
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_leave_no_trace(runs: Path, tmp_path: Path) -> None:
+    """A checkpoint after every step, so that many a kill comes while one is written."""
+    shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
+    words = (*WORDS, "--batch-size", "2", "--epochs", "8", "--save-steps", "1", "--output")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    for command in (
+        [sys.executable, "-m", "trainer", *words, "undisturbed"],
+        [sys.executable, "-m", "tests.trainer.killed_often", "often", "0", *words, "often"],
+    ):
+        ended = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("continues from step") == 20
+    assert_same_run(tmp_path / "often", tmp_path / "undisturbed")
+    assert not list((tmp_path / "often" / "checkpoints").glob(".*"))
 
 
 def test_a_run_told_to_stop_saves_and_continues(killed: Path, runs: Path, trainer: Callable[..., Ended]) -> None:
