@@ -122,7 +122,7 @@ def command(made: Made) -> str:
 
 def _data(report: DataReport) -> str:
     said = [line.removeprefix("data: ") for line in report.lines()]
-    return f"`{report.data}`, {report.examples} examples an epoch ({report.tokens} tokens).\n\n{_listed(said)}\n"
+    return f"`{report.data}`, {report.examples} examples an epoch ({report.tokens} tokens).\n\n{_listed(said)}"
 
 
 def _evaluation(made: Made) -> str:
