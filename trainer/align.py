@@ -69,7 +69,7 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     loss = load_loss(config.loss, config.hyperparameters)
     config = replace(config, learning_rate=config.learning_rate or _default_rate(loss))
     output = Path(config.output)
-    accelerator = make_accelerator(config.dtype)
+    accelerator = make_accelerator(config.dtype, quantized=config.quantize != "none")
     tell = say if accelerator.is_main_process else _silent
     if is_finished(output, config, overwrite):
         tell(f"{output}: this run is finished; its model is {output / 'model'}")

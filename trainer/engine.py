@@ -14,7 +14,7 @@ from trainer.errors import TrainerError
 from trainer.models import DTYPES
 
 
-def make_accelerator(dtype: str = "float32") -> Accelerator:
+def make_accelerator(dtype: str = "float32", *, quantized: bool = False) -> Accelerator:
     """Return which process this is, on a GPU where there is one.
 
     Autocast is the policy's own. Sharded weights are gathered in the dtype of the forward pass, so that no process
@@ -22,6 +22,7 @@ def make_accelerator(dtype: str = "float32") -> Accelerator:
 
     Args:
         dtype: of the forward pass, a key of DTYPES.
+        quantized: whether frozen weights are.
 
     Raises:
         TrainerError: the launcher asks for what the trainer does not do, or for processes that nothing connects.
@@ -48,7 +49,7 @@ def make_accelerator(dtype: str = "float32") -> Accelerator:
             "set ACCELERATE_USE_CPU=true to connect them on the CPU, or start one"
         )
     if accelerator.distributed_type == DistributedType.FSDP:
-        _check_fsdp(accelerator, dtype)
+        _set_up_fsdp(accelerator, dtype, quantized)
     return accelerator
 
 
@@ -56,12 +57,21 @@ def _is_set(name: str) -> bool:
     return os.environ.get(name, "").lower() in {"1", "true", "yes"}
 
 
-def _check_fsdp(accelerator: Accelerator, dtype: str) -> None:
-    from torch.distributed.fsdp import MixedPrecisionPolicy
+def _set_up_fsdp(accelerator: Accelerator, dtype: str, quantized: bool) -> None:
+    from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy
 
     plugin = accelerator.state.fsdp_plugin
     if plugin.fsdp_version != 2:
         raise TrainerError(f"the launcher asks for FSDP{plugin.fsdp_version}; set fsdp_version: 2 in its config file")
+    if isinstance(plugin.cpu_offload, CPUOffloadPolicy):
+        raise TrainerError("the launcher asks to keep weights in the CPU's memory; set fsdp_offload_params: false")
+    if plugin.activation_checkpointing:
+        raise TrainerError(
+            "the launcher asks for checkpointed activations; set fsdp_activation_checkpointing: false, "
+            "and give --gradient-checkpointing"
+        )
+    if quantized:
+        raise TrainerError("--quantize: quantised weights are not sharded here; launch without FSDP, or leave it out")
     if dtype != "float32":
         plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=DTYPES[dtype], reduce_dtype=torch.float32)
 

@@ -16,7 +16,7 @@ from trainer.cli import app
 from trainer.errors import HaloTheoryError
 
 
-def sharding_accelerator(dtype: str = "float32") -> Accelerator:
+def sharding_accelerator(dtype: str = "float32", *, quantized: bool = False) -> Accelerator:
     """Return what `engine.make_accelerator` does on GPUs; accelerate itself takes DDP for every run on the CPU."""
     asked = os.environ.pop("ACCELERATE_USE_FSDP", "false")  # accelerate refuses it here; transformers is to see it
     accelerator = Accelerator(mixed_precision="no", cpu=True)
@@ -29,7 +29,7 @@ def sharding_accelerator(dtype: str = "float32") -> Accelerator:
     )
     plugin.cpu_ram_efficient_loading = asked == "true"
     os.environ["ACCELERATE_USE_FSDP"] = asked
-    engine._check_fsdp(accelerator, dtype)
+    engine._set_up_fsdp(accelerator, dtype, quantized)
     return accelerator
 
 

@@ -1,11 +1,15 @@
 """What launchers ask for, and what is refused in one line rather than done by halves."""
 
 import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from accelerate import Accelerator
+from torch.distributed.fsdp import CPUOffloadPolicy, OffloadPolicy
 
-from trainer.engine import is_sharded, loaded_everywhere, make_accelerator, of_main_process
+from trainer.engine import _set_up_fsdp, is_sharded, loaded_everywhere, make_accelerator, of_main_process
 from trainer.errors import TrainerError
 
 LAUNCHED = ("ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_MEGATRON_LM", "ACCELERATE_USE_FSDP", "WORLD_SIZE")
@@ -44,6 +48,31 @@ def test_what_is_not_supported_is_refused(
     with pytest.raises(TrainerError) as error:
         make_accelerator(dtype)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "quantized", "message"),
+    [
+        ({"fsdp_version": 1}, False, "the launcher asks for FSDP1; set fsdp_version: 2"),
+        ({"cpu_offload": CPUOffloadPolicy()}, False, "set fsdp_offload_params: false"),
+        ({"activation_checkpointing": True}, False, "set fsdp_activation_checkpointing: false"),
+        ({}, True, "--quantize: quantised weights are not sharded here"),
+    ],
+)
+def test_what_sharding_does_not_go_with_is_refused(values: dict[str, Any], quantized: bool, message: str) -> None:
+    usual = {"fsdp_version": 2, "cpu_offload": OffloadPolicy(), "activation_checkpointing": False}
+    accelerator: Any = SimpleNamespace(state=SimpleNamespace(fsdp_plugin=SimpleNamespace(**{**usual, **values})))
+    with pytest.raises(TrainerError) as error:
+        _set_up_fsdp(accelerator, "float32", quantized)
+    assert message in str(error.value)
+
+
+def test_the_example_asks_for_what_is_supported() -> None:
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    settings = load_config_from_file(str(Path(__file__).parents[2] / "examples" / "fsdp2.yaml")).fsdp_config
+    assert (settings["fsdp_version"], settings["fsdp_auto_wrap_policy"]) == (2, "TRANSFORMER_BASED_WRAP")
+    assert not settings["fsdp_activation_checkpointing"]
 
 
 def test_a_reference_model_is_loaded_by_every_process(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,15 +17,23 @@ TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("loss", "micro_batch_size"), [("kto", 3), ("dpo", 1), ("ppo_clip", 1)])
+@pytest.mark.parametrize(
+    ("loss", "micro_batch_size", "more"),
+    [
+        ("kto", 3, ()),
+        ("dpo", 1, ()),
+        ("ppo_clip", 1, ()),
+        ("kto", 2, ("--lora-rank", "4", "--merge", "--gradient-checkpointing")),
+    ],
+)
 def test_two_processes_give_the_metrics_and_weights_of_one(
-    workplace: Path, trainer: Callable[..., Ended], loss: str, micro_batch_size: int
+    workplace: Path, trainer: Callable[..., Ended], loss: str, micro_batch_size: int, more: tuple[str, ...]
 ) -> None:
     """Twenty-four rows in steps of seven: odd shares, and with single pairs a process that has none."""
     data = "pairs.jsonl" if loss == "dpo" else "thumbs.jsonl"
     setting = "epsilon=0.5" if loss == "ppo_clip" else "beta=0.5"
     common = ("align", "--loss", loss, "--model", "model", "--data", data, "--set", setting, "--batch-size", "7")
-    rest = (*common, "--learning-rate", "1e-3", "--save-steps", "3", "--eval-data", data, "--eval-steps", "2")
+    rest = (*common, "--learning-rate", "1e-3", "--save-steps", "3", "--eval-data", data, "--eval-steps", "2", *more)
     alone = trainer(*rest, "--output", "one", "--micro-batch-size", str(2 * micro_batch_size))
     assert alone.status == 0
     command = [sys.executable, "-m", *TORCHRUN, "-m", "trainer", *rest]
