@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from halotheory import __version__
@@ -27,6 +28,7 @@ class Made:
         last: the last line of metrics.jsonl.
         evaluation: the last line of eval.jsonl, if any.
         processes: that took part.
+        base: the model that it is an adapter of, if it is one.
     """
 
     config: AlignConfig
@@ -36,6 +38,7 @@ class Made:
     last: Mapping[str, Any]
     evaluation: Mapping[str, Any] | None
     processes: int
+    base: str | None = None
 
 
 def model_card(made: Made, verdict: Sequence[str]) -> str:
@@ -57,7 +60,7 @@ def model_card(made: Made, verdict: Sequence[str]) -> str:
     if loss.needs_kl:
         said.append(f"in this run z0 is the estimate `{config.reference_point}`, over a {config.reference_point_over}")
     return f"""---
-library_name: transformers
+{_library(made.base)}
 pipeline_tag: text-generation
 tags: [halotheory, {loss.name if loss.name.isidentifier() else "custom-loss"}]
 ---
@@ -140,6 +143,13 @@ def _evaluation(made: Made) -> str:
 def _numbers(line: Mapping[str, Any]) -> str:
     rows = (f"| {name} | {'not finite' if value is None else f'{value:.6g}'} |\n" for name, value in line.items())
     return "| | |\n|---|---|\n" + "".join(rows)
+
+
+def _library(base: str | None) -> str:
+    if base is None:
+        return "library_name: transformers"
+    of = "" if Path(base).is_absolute() else f"\nbase_model: {base}"  # the hub knows no folders
+    return "library_name: peft" + of
 
 
 def _listed(lines: Sequence[str]) -> str:

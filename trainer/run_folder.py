@@ -12,6 +12,7 @@ from trainer.files import as_json, finish_folder, partial_folder, write_text, wr
 from trainer.final_model import write_model
 from trainer.loop import Training
 from trainer.model_card import Made, model_card
+from trainer.models import adapter_base
 from trainer.tokens import DataReport
 from trainer.verdict import verdict_lines
 
@@ -80,13 +81,13 @@ def save_model(training: Training, report: DataReport) -> None:
         return
     with writing(path):
         training.codec.tokenizer.save_pretrained(temporary)
-    made = _made(training, report)
+    made = _made(training, report, adapter_base(str(temporary)))
     write_text(temporary / "README.md", model_card(made, ["**not checked**"]))
     finish_folder(temporary, path)
     write_text(path / "README.md", model_card(made, verdict_lines(training.loss, training.config.loss)))
 
 
-def _made(training: Training, report: DataReport) -> Made:
+def _made(training: Training, report: DataReport, base: str | None) -> Made:
     held_out, evaluations = training.held_out, metrics.read(training.output / "eval.jsonl")
     return Made(
         config=training.config,
@@ -96,4 +97,5 @@ def _made(training: Training, report: DataReport) -> Made:
         last=metrics.read(training.output / "metrics.jsonl")[-1],
         evaluation=evaluations[-1] if evaluations else None,
         processes=training.accelerator.num_processes,
+        base=base,
     )

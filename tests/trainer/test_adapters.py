@@ -107,6 +107,7 @@ def test_checkpoints_and_the_final_folder_hold_the_adapter_alone(trainer: Callab
         path.name for path in Path("out/model").iterdir()
     }
     assert not Path("out/model/model.safetensors").exists()
+    assert Path("out/model/README.md").read_text().startswith("---\nlibrary_name: peft\n")
     told = json.loads(Path("out/model/adapter_config.json").read_text())
     assert (told["r"], told["lora_alpha"], told["base_model_name_or_path"]) == (4, 8, str(Path("model").resolve()))
 
