@@ -95,8 +95,11 @@ def simulate(
         raise TrainerError(f"--quantize {config.quantize}: not covered by plan; leave it out for an upper bound")
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    model = _model(config, architecture)
     with FakeTensorMode(allow_non_fake_inputs=True), Ledger() as ledger:
-        policy, packed = _policy(config, architecture, longest)
+        policy = Policy(model.to_empty(device="cpu"), DTYPES[config.dtype])
+        policy.causal_model.tie_weights()
+        packed = _why_padded(policy, longest)
         for weight in policy.parameters():
             ledger.mark(weight, "weights")
         ledger.begin()
@@ -123,20 +126,24 @@ def simulate(
         )
 
 
-def _policy(config: AlignConfig, architecture: Any, longest: int) -> tuple[Policy, str | None]:
-    """Return a policy without weights, and why its rows are padded, or None."""
+def _model(config: AlignConfig, architecture: Any) -> Any:
+    """Return a model, with an adapter where one is trained, whose weights are shapes alone."""
     from transformers import AutoModelForCausalLM
 
-    dtype = DTYPES[config.dtype]
+    adapted = config.lora_rank is not None
     frozen = DTYPES[config.dtype if config.base_dtype == "auto" else config.base_dtype]
-    model: Any = AutoModelForCausalLM.from_config(
-        architecture, dtype=torch.float32 if config.lora_rank is None else frozen
-    ).eval()
-    policy = Policy(adapters.adapt(model, config) if config.lora_rank else model, dtype)
+    with torch.device("meta"):
+        model: Any = AutoModelForCausalLM.from_config(architecture, dtype=frozen if adapted else torch.float32).eval()
+        return adapters.adapt(model, config) if adapted else model
+
+
+def _why_padded(policy: Policy, longest: int) -> str | None:
+    """Let a policy read forests if it can; return why not, or None."""
+    model = policy.causal_model
     text, own = model.config.get_text_config(), model.config._attn_implementation
     for name in ("sliding_window", "attention_chunk_size"):
         if getattr(text, name, None) and getattr(text, name) < longest:
-            return policy, f"its {name} of {getattr(text, name)} is shorter than the longest sequence"
+            return f"its {name} of {getattr(text, name)} is shorter than the longest sequence"
     model.set_attn_implementation(attention.register())
     undo = make_lean(model)
     try:
@@ -145,8 +152,8 @@ def _policy(config: AlignConfig, architecture: Any, longest: int) -> tuple[Polic
     except Exception as error:  # whatever a model raises at a layout that it cannot read, padded rows remain
         undo()
         model.set_attn_implementation(own)
-        return policy, " ".join(str(error).split())[:120] or type(error).__name__
-    return policy, None
+        return " ".join(str(error).split())[:120] or type(error).__name__
+    return None
 
 
 def _tiny() -> Sequences:

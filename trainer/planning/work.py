@@ -13,8 +13,7 @@ from halotheory.contract import Loss
 from trainer.batch import Sequences, matched, mismatched
 from trainer.config import AlignConfig
 from trainer.forest import Forest, grow
-from trainer.loop import share
-from trainer.order import Indices, Order
+from trainer.order import Indices, Order, share
 from trainer.padded import pad
 from trainer.planning.simulation import Microbatch
 from trainer.policy import Layout
