@@ -30,7 +30,7 @@ from trainer.evaluation import evaluator
 from trainer.feedback import control_tokens, learns_from_labels
 from trainer.held_out import held_out, set_aside
 from trainer.logps import Scorer, policy_of
-from trainer.loop import Training, train
+from trainer.loop import train
 from trainer.loss_scale import loss_scale
 from trainer.metrics import Window
 from trainer.models import DTYPES, checkpoint_activations, context_length, load_codec, quiet, start_model
@@ -44,6 +44,7 @@ from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS, RunningMean,
 from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.schedule import make_optimizer
 from trainer.tokens import DataReport, TokenTable, tokenize
+from trainer.training import Training
 from trainer.watch import check_installed, trackers
 
 DEFAULT_CONTEXT = 2048

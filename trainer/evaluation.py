@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from trainer import metrics
 from trainer.held_out import HeldOut
-from trainer.loop import Training, told, weighted, z0_of_step
 from trainer.progress import Report
 from trainer.reference_point import RunningMean
+from trainer.step import told, weighted, z0_of_step
+from trainer.training import Training
 
 
 def evaluator(

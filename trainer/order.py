@@ -90,6 +90,16 @@ class Order:
         return np.array_split(step, count)
 
 
+def share(microbatch: Indices, prompt_group: Indices, processes: int) -> list[tuple[Indices, Indices]]:
+    """Return each process's examples of a microbatch, and beside each the one whose completion it is mismatched with.
+
+    Completions of one prompt go to one process, as far as the shares stay equal, which computes the prompt once.
+    """
+    together = np.argsort(prompt_group[microbatch], kind="stable")
+    neighbours = np.roll(microbatch, -1)
+    return [(microbatch[at], neighbours[at]) for at in np.array_split(together, processes)]
+
+
 def apart(microbatch: Indices, prompt_group: Indices) -> Indices:
     """Return the microbatch, rearranged where two cyclic neighbours answer one prompt.
 

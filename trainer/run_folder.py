@@ -10,10 +10,10 @@ from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
 from trainer.errors import TrainerError
 from trainer.files import as_json, finish_folder, partial_folder, write_text, writing
 from trainer.final_model import write_model
-from trainer.loop import Training
 from trainer.model_card import Made, model_card
 from trainer.models import adapter_base
 from trainer.tokens import DataReport
+from trainer.training import Training
 from trainer.verdict import verdict_lines
 
 _OF_THE_PLACE = ("output", "reference_cache", "keep", "tracker")

@@ -17,8 +17,8 @@ from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, same_we
 from trainer import checkpoint, metrics
 from trainer.cli import app
 from trainer.errors import HaloTheoryError
-from trainer.loop import told_to_stop
 from trainer.metrics import CLOCKED, Window
+from trainer.stopping import told_to_stop
 
 ROOT = Path(__file__).parents[2]
 WORDS = (

@@ -16,10 +16,10 @@ from tests.trainer.test_loop import config
 from tests.trainer.tiny import make_model, read_metrics, same_weights, write_jsonl
 from trainer.align import align, make_accelerator, prepare
 from trainer.evaluation import evaluate
-from trainer.loop import Training
 from trainer.models import load_model
 from trainer.progress import progress
 from trainer.tokens import TokenTable
+from trainer.training import Training
 
 
 def read_evaluations(output: Path) -> list[dict[str, Any]]:

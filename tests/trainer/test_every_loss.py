@@ -14,7 +14,8 @@ from tests.trainer.test_loop import config, prepared
 from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, same_weights
 from trainer.align import align
 from trainer.data import Row, read_rows
-from trainer.loop import Training, backward
+from trainer.step import backward
+from trainer.training import Training
 
 TOKENIZER = make_tokenizer()
 

@@ -16,7 +16,8 @@ from tests.trainer.tiny import make_model, pairs, read_metrics, same_weights, th
 from trainer.align import align, prepare
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
-from trainer.loop import Training, backward
+from trainer.step import backward
+from trainer.training import Training
 
 
 def config(**values: Any) -> AlignConfig:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.trainer.test_loop import assert_same, prepared
-from trainer.loop import gradient
 from trainer.loss_scale import LARGEST, PATIENCE, LossScale
+from trainer.step import gradient
 
 
 def test_it_falls_where_the_gradient_is_not_finite_and_rises_after_2000_good_steps() -> None:

@@ -14,10 +14,11 @@ from tests.trainer.test_logps import naive
 from tests.trainer.test_loop import config, prepared
 from tests.trainer.tiny import make_model, read_metrics, same_weights
 from trainer.align import align
-from trainer.loop import Training, backward, z0_of_step
 from trainer.padded import pad
 from trainer.policy import Policy
 from trainer.reference_point import DECAY, draw, faded
+from trainer.step import backward, z0_of_step
+from trainer.training import Training
 
 pytestmark = pytest.mark.usefixtures("workplace")
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from tests.trainer.test_loop import prepared
 from tests.trainer.tiny import make_model, make_tokenizer
 from trainer.data import read_rows
-from trainer.loop import Training, backward
+from trainer.step import backward
+from trainer.training import Training
 
 trl = pytest.importorskip("trl", reason="TRL is the oracle of these tests; install the test group")
 

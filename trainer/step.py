@@ -1,0 +1,131 @@
+"""One step, from a batch of examples to the gradient in the weights."""
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+from trainer import metrics
+from trainer.batch import matched, mismatched
+from trainer.logps import Scores
+from trainer.order import Indices
+from trainer.reference_point import NEEDS_MISMATCHED, faded
+from trainer.totals import Scored
+from trainer.training import Training
+
+
+def gradient(
+    training: Training, microbatches: list[Indices], kl_raw: Tensor | None = None
+) -> tuple[list[Scored], float]:
+    """Leave a step's gradient, clipped, in the weights; return what was scored, and the gradient's norm before."""
+    examples = sum(map(len, microbatches))
+    while True:
+        scored = [
+            backward(training, one, examples, last=one is microbatches[-1], kl_raw=kl_raw) for one in microbatches
+        ]
+        grad_norm = _clipped(training)
+        if not training.scale.overflowed(grad_norm):
+            return scored, grad_norm
+        training.optimizer.zero_grad()  # once more, with the lower scale
+
+
+def backward(
+    training: Training, microbatch: Indices, step_examples: int, *, last: bool, kl_raw: Tensor | None = None
+) -> Scored:
+    """Add the gradient of sum(losses) / step_examples over this process's share of a microbatch.
+
+    Every process divides by the examples of the whole step, and the average that DDP takes over processes is
+    undone: the step's gradient is that of one big batch. A process without a share lends an example that counts 0.
+    """
+    accelerator, processes = training.accelerator, training.accelerator.num_processes
+    with nullcontext() if last else accelerator.no_sync(training.policy):
+        examples, scores = told(training, microbatch, kl_raw)
+        scores.policy.retain_grad()
+        losses = training.loss(**scores.tensors)
+        if not losses.requires_grad:
+            raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
+        losses = weighted(training, losses, examples)
+        total = losses.sum() if losses.dim() else losses * len(examples)
+        accelerator.backward(total * (training.scale.value * scores.counts * processes / step_examples))
+    return Scored(
+        examples=examples,
+        losses=losses.detach().expand(len(examples)),
+        slopes=metrics.slopes(scores, len(examples)) * (step_examples / processes / training.scale.value),
+        scores=scores,
+    )
+
+
+def told(training: Training, microbatch: Indices, kl_raw: Tensor | None) -> tuple[Indices, Scores]:
+    """Return this process's examples of a microbatch, and what the loss is told about them.
+
+    Args:
+        training: what the loop works with.
+        microbatch: over all processes.
+        kl_raw: the step's reference point before its clamp, or None where the microbatch has its own.
+    """
+    table, config = training.table, training.config
+    examples, neighbours, counts = training.share(microbatch)
+    crosses = training.loss.needs_kl and kl_raw is None and config.reference_point in NEEDS_MISMATCHED
+    other = mismatched(table, examples, neighbours) if crosses else None
+    desirable = torch.from_numpy(table.desirable[examples]).to(training.scorer.device)
+    own = matched(table, examples)
+    return examples, training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
+
+
+def weighted(training: Training, losses: Tensor, examples: Indices) -> Tensor:
+    """Return the losses times the examples' weights, where the data has any."""
+    weights = training.table.weights
+    if weights is None:
+        return losses
+    if not losses.dim():
+        raise training.loss.error(
+            "returned one mean, and the rows have weights; return a value per example, or leave the column weight out"
+        )
+    return losses * torch.from_numpy(weights[examples]).to(losses.device)
+
+
+def _clipped(training: Training) -> float:
+    """Clip the gradient and return its norm before."""
+    weights, max_norm = list(training.policy.parameters()), training.config.max_grad_norm or float("inf")
+    if training.scale.used:
+        for weight in weights:
+            if weight.grad is not None:
+                weight.grad.div_(training.scale.value)
+    norm = training.accelerator.clip_grad_norm_(weights, max_norm)
+    assert norm is not None
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def z0_of_step(training: Training, microbatches: list[Indices], step: int) -> Tensor | None:
+    """Return the step's reference point before its clamp, (), or None where each microbatch has its own.
+
+    A step of one microbatch needs no pass of its own for it. A running mean is moved on.
+    """
+    config, table, scorer = training.config, training.table, training.scorer
+    kind = config.reference_point
+    if not training.loss.needs_kl:
+        return None
+    if kind == "zero":
+        return torch.zeros((), device=scorer.device)
+    whole = config.reference_point_over == "step" and len(microbatches) > 1
+    if not whole and kind in {"mismatched", "batch-mean"}:
+        return None
+    ratios, counted = [], []
+    for at, microbatch in enumerate(microbatches):
+        examples, neighbours, counts = training.share(microbatch)
+        if kind == "sampled":
+            sequences = training.draw(
+                matched(table, examples).prompts, [config.seed, step, at, training.accelerator.process_index]
+            )
+        elif kind == "batch-mean":
+            sequences = matched(table, examples)
+        else:
+            sequences = mismatched(table, examples, neighbours)
+        ratios.append(scorer.ratios(sequences))
+        counted.append(torch.full_like(ratios[-1], counts))
+    estimate = scorer.mean(torch.cat(ratios), torch.cat(counted))
+    if kind == "running-mean":
+        training.running.value = faded(training.running.value, float(estimate))
+        return estimate.new_tensor(training.running.value)
+    return estimate
