@@ -100,7 +100,7 @@ def test_the_reference_of_a_new_adapter_is_the_bare_model_and_so_is_its_cache(tr
 
 @pytest.mark.usefixtures("workplace")
 def test_checkpoints_and_the_final_folder_hold_the_adapter_alone(trainer: Callable[..., Ended]) -> None:
-    assert trainer(*COMMON, "--keep", "1").status == 0
+    assert trainer(*COMMON, "--save-steps", "1", "--keep", "1").status == 0
     assert [path.name for path in Path("out/checkpoints").iterdir()] == ["step-000002"]
     assert all("lora_" in name for name in load_file("out/checkpoints/step-000002/model.safetensors"))
     assert {"adapter_config.json", "adapter_model.safetensors", "README.md", "tokenizer.json"} <= {
@@ -112,11 +112,11 @@ def test_checkpoints_and_the_final_folder_hold_the_adapter_alone(trainer: Callab
     assert (told["r"], told["lora_alpha"], told["base_model_name_or_path"]) == (4, 8, str(Path("model").resolve()))
 
     Path("out/model").rename("undisturbed")
-    ended = trainer(*COMMON, "--keep", "1")
+    ended = trainer(*COMMON, "--save-steps", "1", "--keep", "1")
     assert "continues from step 2 of 3" in ended.stderr
     one, two = (load_file(Path(folder) / "adapter_model.safetensors") for folder in ("undisturbed", "out/model"))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert trainer(*COMMON, "--keep", "1").stderr == "out: this run is finished; its model is out/model\n"
+    assert trainer(*COMMON, "--save-steps", "1", "--keep", "3").stderr == "out: this run is finished; its model is out/model\n"
 
 
 @pytest.mark.usefixtures("workplace")
