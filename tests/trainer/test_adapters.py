@@ -16,13 +16,13 @@ from tests.trainer.conftest import Ended
 from tests.trainer.test_forest import CPU, SHARED, model
 from tests.trainer.tiny import make_model, read_metrics, weights
 from trainer.adapters import adapt, adapter_off
-from trainer.align import prepare
 from trainer.attention import Memory
 from trainer.config import AlignConfig
 from trainer.forest import grow
 from trainer.models import checkpoint_activations, load_model
 from trainer.padded import pad
 from trainer.policy import Policy, pack_if_exact
+from trainer.prepare import prepare
 from trainer.reference import fingerprint
 
 LORA = ("align", "--loss", "kto", "--model", "model", "--data", "thumbs.jsonl", "--set", "beta=0.5", "--lora-rank", "4")
@@ -116,7 +116,8 @@ def test_checkpoints_and_the_final_folder_hold_the_adapter_alone(trainer: Callab
     assert "continues from step 2 of 3" in ended.stderr
     one, two = (load_file(Path(folder) / "adapter_model.safetensors") for folder in ("undisturbed", "out/model"))
     assert all(torch.equal(one[name], two[name]) for name in one)
-    assert trainer(*COMMON, "--save-steps", "1", "--keep", "3").stderr == "out: this run is finished; its model is out/model\n"
+    again = trainer(*COMMON, "--save-steps", "1", "--keep", "3")
+    assert again.stderr == "out: this run is finished; its model is out/model\n"
 
 
 @pytest.mark.usefixtures("workplace")
