@@ -14,13 +14,13 @@ from typing import Any
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from halotheory.contract import load_loss
-from trainer.align import prepare
 from trainer.checkpoint import Position
 from trainer.config import AlignConfig
 from trainer.engine import make_accelerator
 from trainer.loop import train
 from trainer.metrics import Window
 from trainer.models import quiet
+from trainer.prepare import prepare
 
 KIBIBYTE = 1024
 

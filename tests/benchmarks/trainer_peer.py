@@ -94,11 +94,12 @@ def _ours(setting: Setting) -> Measured:
     """Train; only the steps after the warm-up are timed, `prepare` is not."""
     from halotheory.contract import load_loss
     from trainer import metrics
-    from trainer.align import make_accelerator, prepare
     from trainer.checkpoint import Position
     from trainer.config import AlignConfig
+    from trainer.engine import make_accelerator
     from trainer.loop import train
     from trainer.models import quiet
+    from trainer.prepare import prepare
 
     quiet()
     meter = Meter(device=setting.device)

@@ -14,9 +14,11 @@ from tests.trainer.conftest import Ended
 from tests.trainer.test_logps import naive
 from tests.trainer.test_loop import config
 from tests.trainer.tiny import make_model, read_metrics, same_weights, write_jsonl
-from trainer.align import align, make_accelerator, prepare
+from trainer.align import align
+from trainer.engine import make_accelerator
 from trainer.evaluation import evaluate
 from trainer.models import load_model
+from trainer.prepare import prepare
 from trainer.progress import progress
 from trainer.tokens import TokenTable
 from trainer.training import Training

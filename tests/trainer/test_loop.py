@@ -13,9 +13,10 @@ from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
 from tests.trainer.test_logps import naive
 from tests.trainer.tiny import make_model, pairs, read_metrics, same_weights, thumbs, write_jsonl
-from trainer.align import align, prepare
+from trainer.align import align
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
+from trainer.prepare import prepare
 from trainer.step import backward
 from trainer.training import Training
 
