@@ -8,7 +8,7 @@ import pytest
 from halotheory.checking import check
 from halotheory.findings import Verdict
 
-SECONDS = 40.0
+SECONDS = 80
 
 
 @pytest.fixture(scope="session")
