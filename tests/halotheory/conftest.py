@@ -8,10 +8,10 @@ import pytest
 from halotheory.checking import check
 from halotheory.findings import Verdict
 
-SECONDS = 80
+SECONDS = 80.0
 
 
 @pytest.fixture(scope="session")
 def checked() -> Callable[[str], Verdict]:
-    """Return `check` with 40 s a loss, remembering what it returned."""
+    """Return `check` with 80 s a loss, remembering what it returned."""
     return cache(lambda spec: check(spec, timeout=SECONDS))
