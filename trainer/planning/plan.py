@@ -13,7 +13,7 @@ from trainer.errors import TrainerError
 from trainer.models import adapter_base, context_length, load_codec, quiet
 from trainer.planning.hardware import PEAKS, WIDTHS, spread
 from trainer.planning.simulation import Simulated, simulate
-from trainer.planning.work import Counts, Work, assumed, count, lay_out, longest_of, work_of
+from trainer.planning.work import Counts, Work, assumed, count, lay_out, work_of
 from trainer.tokens import TokenTable, tokenize
 
 GIGA = 1e9
@@ -150,9 +150,8 @@ def _simulated(
     config: AlignConfig, machine: Machine, loss: Loss, architecture: Any, table: TokenTable, *, packed: bool
 ) -> tuple[Work, Simulated]:
     work = work_of(table, loss, config, machine.gpus, architecture, packed=packed, alike=not config.data)
-    asked = longest_of(table) if loss.needs_reference else None
     return work, simulate(
-        config, architecture, work.heaviest, asked, longest=work.longest, accumulates=work.accumulates
+        config, architecture, work.heaviest, work.asked, longest=work.longest, accumulates=work.accumulates
     )
 
 

@@ -17,12 +17,15 @@ from trainer.order import Indices, Order, share
 from trainer.padded import pad
 from trainer.planning.simulation import Microbatch
 from trainer.policy import Layout
-from trainer.reference import keys
+from trainer.reference import empty, keys, unscored
 from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS
 from trainer.tokens import Places, TokenTable
 
 MOST_STEPS = 2000
 """Steps that are looked at; of a longer run, as many, evenly spaced."""
+
+REFERENCE_BUDGET = 4096
+"""Tokens that the reference model scores at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,7 @@ class Work:
         reference: by the reference model, before the first step.
         reference_entries: sequences that it scores, each once; their completions' tokens.
         heaviest: the microbatch of one process that keeps the most for the backward pass.
+        asked: the most that the reference model scores at a time, in the same sense; None where it is not asked.
         accumulates: whether a step has several microbatches.
         longest: tokens of the longest sequence.
     """
@@ -75,6 +79,7 @@ class Work:
     reference: Counts
     reference_entries: tuple[int, int]
     heaviest: Microbatch
+    asked: Sequences | None
     accumulates: bool
     longest: int
 
@@ -107,7 +112,7 @@ def work_of(
     crosses = loss.needs_kl and config.reference_point in NEEDS_MISMATCHED
     own, other, reference = Counts(), Counts(), Counts()
     heaviest, most, accumulates, known = None, -1.0, False, set[bytes]()
-    completion_tokens = 0
+    completion_tokens, wanted = 0, list[Sequences]()
     for step in looked_at:
         microbatches = order.step(*divmod(int(step), order.steps_per_epoch))
         accumulates |= len(microbatches) > 1
@@ -121,6 +126,7 @@ def work_of(
                 asked = [one.own] if one.other is None else [one.own, one.other]
                 fresh = [each for each in asked if not _all_known(each, known)]
                 reference += reduce(Counts.__add__, (count(lay_out(each, packed)) for each in fresh), Counts())
+                wanted += fresh if len(wanted) < MOST_STEPS else []
                 completion_tokens += sum(int(each.completion_lengths.sum()) for each in fresh)
             if (kept := _kept(counts, architecture)) > most:
                 heaviest, most = one, kept
@@ -134,6 +140,7 @@ def work_of(
         reference=reference.times(scale),
         reference_entries=(round(len(known) * scale), round(completion_tokens * scale)),
         heaviest=heaviest,
+        asked=_largest(wanted, loss, architecture, packed),
         accumulates=accumulates,
         longest=table.longest,
     )
@@ -167,20 +174,6 @@ def assumed(examples: int, columns: int, prompt: int, completion: int) -> TokenT
     )
 
 
-def longest_of(table: TokenTable, budget: int = 4096) -> Sequences:
-    """Return the longest sequences of a table, as many as a pass of the reference model takes.
-
-    Args:
-        table: the examples.
-        budget: tokens of a pass.
-    """
-    lengths = table.prompt_length + table.completion_length.max(axis=1)
-    order = np.argsort(-lengths, kind="stable")
-    taken = max(1, int(np.searchsorted(np.cumsum(lengths[order]), budget, side="right")))
-    sequences = matched(table, order[:taken])
-    return Sequences(prompts=sequences.prompts[:taken], completions=sequences.completions[:taken])
-
-
 def lay_out(sequences: Sequences, packed: bool, borrowed: Layout | None = None) -> Layout:
     """Return the layout in which a policy reads sequences, without values."""
     device = torch.device("meta")
@@ -212,6 +205,12 @@ def _all_known(sequences: Sequences, known: set[bytes]) -> bool:
     seen = names <= known
     known |= names
     return seen
+
+
+def _largest(wanted: list[Sequences], loss: Loss, architecture: Any, packed: bool) -> Sequences | None:
+    """Return the batch of the reference model's that takes the most."""
+    batches = unscored(wanted, empty(loss.kind == "token"), REFERENCE_BUDGET)
+    return max(batches, key=lambda one: _kept(count(lay_out(one, packed)), architecture), default=None)
 
 
 def _kept(counts: Counts, architecture: Any) -> float:
