@@ -11,7 +11,7 @@ from torch import Tensor
 from trainer.codec import Codec
 from trainer.config import SampleConfig
 from trainer.errors import TrainerError
-from trainer.models import DTYPES, load_model
+from trainer.models import DTYPES, adapter_base, load_model
 
 Prompts = Sequence[Sequence[int]]
 Sampled = tuple[list[int], bool]
@@ -75,6 +75,8 @@ def generate(model: Any, codec: Codec, prompts: Prompts, config: SampleConfig, *
 
 
 def _vllm(config: SampleConfig, codec: Codec) -> Engine:
+    if adapter_base(config.model) is not None:
+        raise TrainerError(f"--engine vllm: {config.model} is an adapter; train it with --merge, or leave --engine out")
     if find_spec("vllm") is None:
         raise TrainerError("--engine vllm: vLLM is not installed; pip install vllm (CUDA), or leave --engine out")
     from vllm import LLM, SamplingParams  # pyright: ignore[reportMissingImports]
