@@ -2,10 +2,11 @@
 
 python tests/benchmarks/plan.py [--quick] [--data PAIRS.jsonl] [--json]
 
-Measured is the largest resident set of a process (Linux), less what it held after a tiny run that loaded all code. In
-the first measurement the C library hands every large block back as soon as it is freed, and oneDNN keeps little: this
-is what was asked for, and what plan predicts, to 10 %. In the second both keep what they usually do; how much more that
-is depends on the order of sizes, and is not predicted.
+Measured is the largest resident set of a process (Linux). In the first measurement the C library hands every large
+block back as soon as it is freed, oneDNN keeps little, and what the process still holds when the run is over and let
+go is left out: the rest is what the run asked for, and what plan predicts, to 10 %. In the second both keep what they
+usually do, and only what the process held before the run is left out: that is libraries loaded on the way, too, and
+depends on the order of sizes; it is not predicted.
 """
 
 import argparse
@@ -140,7 +141,8 @@ def _lines(cases: tuple[Case, ...], data: Path, work: Path) -> Iterator[Line]:
         predicted, seconds = _predicted(run)
         path = folder / "run.json"
         path.write_text(json.dumps(run), encoding="utf-8")
-        measured, usual = (int(_child("plan_peer", [str(path)], how)) for how in (RETURNED, {}))
+        measured, _ = map(int, _child("plan_peer", [str(path)], RETURNED).split())
+        _, usual = map(int, _child("plan_peer", [str(path)], {}).split())
         yield Line(case=case.name, predicted=predicted, measured=measured, usual=usual, seconds=seconds)
 
 
