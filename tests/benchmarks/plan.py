@@ -2,11 +2,11 @@
 
 python tests/benchmarks/plan.py [--quick] [--data PAIRS.jsonl] [--json]
 
-Measured is the largest resident set of a process (Linux). In the first measurement the C library hands every large
-block back as soon as it is freed, oneDNN keeps little, and what the process still holds when the run is over and let
-go is left out: the rest is what the run asked for, and what plan predicts, to 10 %. In the second both keep what they
-usually do, and only what the process held before the run is left out: that is libraries loaded on the way, too, and
-depends on the order of sizes; it is not predicted.
+Measured is the largest resident set of a process (Linux), less what it held before. In the first measurement the C
+library hands every large block back as soon as it is freed, oneDNN keeps little, and the process has done the same run
+before, so that libraries are loaded and prepared: the rest is what the run asks for, and what plan predicts, to 10 %. In
+the second, of a process that has done nothing yet, both keep what they usually do, which depends on the order of sizes
+and is not predicted.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One measured process: some steps of the trainer.
+"""One measured process: some steps of the trainer, twice.
 
 python -m tests.benchmarks.plan_peer RUN.json
 """
@@ -21,20 +21,21 @@ KIBIBYTE = 1024
 
 
 def main() -> None:
-    """Print the bytes held at the peak, beyond those held once the run is over and let go, and those held before it."""
+    """Print the bytes at the peak of the second run beyond those before it, and at the first's beyond those before."""
     quiet()
-    before = _resident("VmRSS")
-    _train(AlignConfig(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+    config = AlignConfig(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    print(*reversed([_train(config), _train(config)]))
+
+
+def _train(config: AlignConfig) -> int:
     gc.collect()
-    peak = _resident("VmHWM")
-    print(peak - _resident("VmRSS"), peak - before)
-
-
-def _train(config: AlignConfig) -> None:
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the kernel forgets the peak so far
+    before = _resident("VmRSS")
     accelerator = make_accelerator(config.dtype)
     training, _ = prepare(config, load_loss(config.loss, config.hyperparameters), accelerator)
     train(training, Position(step=0, window=Window(), fingerprint=training.fingerprint, processes=1))
     accelerator.free_memory()
+    return _resident("VmHWM") - before
 
 
 def _resident(name: str) -> int:

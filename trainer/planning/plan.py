@@ -105,7 +105,7 @@ class Plan:
             *self._verdict(),
             f"time: {self.steps} steps, {self.operations['training']:.3g} floating-point operations, "
             f"{hours['training']:.3g} h; reference model {hours['reference']:.3g} h",
-            f"  on {self.rate['gpus']} GPU, at {self.rate['mfu']:.0%} of {self.rate['tflops']:g} TFLOP/s "
+            f"  on {_gpus(self.rate['gpus'])}, at {self.rate['mfu']:.0%} of {self.rate['tflops']:g} TFLOP/s "
             f"({self.rate['source']})",
             f"disk: {self.disk['checkpoint'] / GIGA:.3f} GB a checkpoint, {self.disk['model'] / GIGA:.3f} GB the "
             f"model, {self.disk['reference'] / 1e6:.1f} MB of reference log-probabilities",
@@ -253,6 +253,10 @@ def _reference_memory(done: Simulated, machine: Machine, memory: Mapping[str, in
         held.pop("casts", None)
         held["weights"] = memory.get("weights", 0) + memory["gathered"]
     return sum(held.values())
+
+
+def _gpus(number: int) -> str:
+    return "1 GPU" if number == 1 else f"{number} GPUs"
 
 
 def _large(number: int) -> str:
