@@ -147,7 +147,7 @@ def make_run(tmp_path: Path) -> RunMaker:
 @pytest.fixture(scope="session")
 def made_up_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder in the layout of the real one, with three made-up items per task."""
-    from evalkit.benchmarks import find_benchmarks
+    from evalkit.running.benchmarks import find_benchmarks
 
     folder = tmp_path_factory.mktemp("data")
     answers = ["True", "No", "(A)"]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.benchmarks import find_benchmarks
 from evalkit.errors import EvalkitError
-from evalkit.run import run
+from evalkit.running.benchmarks import find_benchmarks
+from evalkit.running.run import run
 
 
 def test_the_packaged_benchmarks_are_the_papers() -> None:

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from evalkit.benchmarks import Benchmark, Subtask
 from evalkit.errors import EvalkitError
-from evalkit.model import Model
+from evalkit.running.benchmarks import Benchmark, Subtask
+from evalkit.running.model import Model
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evalkit.data_folder import data_files
 from evalkit.errors import EvalkitError
-from evalkit.task_file import TaskFile, read_task_file
+from evalkit.running.data_folder import data_files
+from evalkit.running.task_file import TaskFile, read_task_file
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task

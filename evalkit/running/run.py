@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import evalkit
-from evalkit.benchmarks import Benchmark, Subtask, find_benchmarks
 from evalkit.errors import EvalkitError
-from evalkit.model import Model, device_and_dtype, fingerprint, load_model, model_folder
 from evalkit.progress import Progress
 from evalkit.quiet import offline, quiet
-from evalkit.results import benchmark_results
 from evalkit.run_folder import (
     clear_run,
     finish_run,
@@ -25,7 +22,10 @@ from evalkit.run_folder import (
     start_run,
     write_part,
 )
-from evalkit.scoring import score
+from evalkit.running.benchmarks import Benchmark, Subtask, find_benchmarks
+from evalkit.running.model import Model, device_and_dtype, fingerprint, load_model, model_folder
+from evalkit.running.results import benchmark_results
+from evalkit.running.scoring import score
 
 DEFAULT_SEED = 1234  # lm-eval's own, so that few-shot examples are those of a bare lm-eval run
 
@@ -65,7 +65,7 @@ def run(
 
     Args:
         model: a folder (config, tokenizer, safetensors) or a name on the hub.
-        benchmarks: names or task files, see `evalkit.benchmarks.find_benchmarks`.
+        benchmarks: names or task files, see `evalkit.running.benchmarks.find_benchmarks`.
         output: the run folder.
         data_dir: a folder with the benchmarks' data, for machines without a network.
         limit: only the first so many items of each subtask.

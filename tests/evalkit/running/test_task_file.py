@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import EvalkitError
-from evalkit.task_file import read_task_file
+from evalkit.running.task_file import read_task_file
 
 
 def test_the_digest_is_the_same_wherever_the_files_lie(task: Path, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from evalkit.benchmarks import find_benchmarks
 from evalkit.errors import EvalkitError
+from evalkit.running.benchmarks import find_benchmarks
 
 
 def test_every_row_of_the_real_data_is_found(data_dir: Path) -> None:

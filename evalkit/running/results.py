@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evalkit.benchmarks import Benchmark
+from evalkit.running.benchmarks import Benchmark
 from evalkit.statistics import Estimate, estimate, is_binary
 
 LEVEL = 0.95
@@ -19,7 +19,7 @@ def benchmark_results(
 
     Args:
         benchmark: what was scored.
-        rows: its items, as `evalkit.scoring.score` returns them.
+        rows: its items, as `evalkit.running.scoring.score` returns them.
         headers: by subset, what is known of the scoring: task, version, num_fewshot, truncated, seconds.
     """
     several = len(benchmark.subtasks) > 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evalkit.errors import EvalkitError
-from evalkit.model import fingerprint, model_folder
+from evalkit.running.model import fingerprint, model_folder
 
 
 def test_a_copy_has_the_same_fingerprint_and_any_change_another(model: Path, tmp_path: Path) -> None:

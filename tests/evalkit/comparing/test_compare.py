@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evalkit.compare import compare
+from evalkit.comparing.compare import compare
+from evalkit.comparing.text import comparison_json
 from evalkit.errors import EvalkitError
-from evalkit.report import comparison_json
 from evalkit.statistics import holm, mcnemar_mid_p, tango
 
 RunMaker = Callable[..., Path]

@@ -1,11 +1,11 @@
-"""Results as text and as JSON: tables on a terminal, plain columns in a pipe, one object for a program."""
+"""A comparison as text and as JSON: tables for people, one object for a program."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from evalkit.compare import Comparison
+from evalkit.comparing.compare import Comparison
 from evalkit.statistics import Interval
+from evalkit.tables import interval_cell, p_cell, print_table, score_cells
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Any]:
@@ -52,17 +52,17 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 def print_comparison(comparison: Comparison, stream: TextIO) -> None:
     """Print scores, paired differences and caveats."""
     percent = f"{comparison.level:.0%}" if round(comparison.level * 100, 6).is_integer() else f"{comparison.level}"
-    _print_table(
+    print_table(
         stream,
         "Scores",
         ("benchmark", "run", "score", f"{percent} interval", "items", "method"),
         [
-            (score.benchmark, score.run, *_score_cells(asdict(score.estimate)), score.estimate.method)
+            (score.benchmark, score.run, *score_cells(asdict(score.estimate)), score.estimate.method)
             for score in comparison.scores
         ],
     )
     family = len(comparison.compared)
-    _print_table(
+    print_table(
         stream,
         "Paired differences",
         ("benchmark", "run - baseline", "difference", f"{percent} interval", "w:l", "p", "p (Holm)"),
@@ -71,10 +71,10 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
                 one.benchmark,
                 f"{one.run} - {one.baseline}",
                 f"{one.paired.difference:+.4f}",
-                _interval(one.paired.interval, signed=True),
+                interval_cell(one.paired.interval, signed=True),
                 f"{one.paired.wins}:{one.paired.losses}",
-                _p(one.paired.p_value),
-                _p(one.p_adjusted) + (" *" if one.significant else ""),
+                p_cell(one.paired.p_value),
+                p_cell(one.p_adjusted) + (" *" if one.significant else ""),
             )
             for one in comparison.compared
         ],
@@ -84,54 +84,6 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
     print(f"w:l: items won and lost; *: significant at {1 - comparison.level:.4g} after adjustment.", file=stream)
     for caveat in comparison.caveats:
         print(f"note: {caveat}", file=stream)
-
-
-def print_results(results: Mapping[str, Any], stream: TextIO) -> None:
-    """Print the scores of one run."""
-    rows = [
-        (name, *_score_cells(found), found["method"], found["metric"]) for name, found in results["benchmarks"].items()
-    ]
-    _print_table(stream, "", ("benchmark", "score", "95% interval", "items", "method", "metric"), rows)
-
-
-def _print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a rich table on a terminal, else columns with two spaces between them."""
-    if stream.isatty():
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for column in header:
-            foldable = column in {"run", "run - baseline", "method"}
-            table.add_column(column, overflow="fold", no_wrap=not foldable)
-        for row in rows:
-            table.add_row(*row)
-        Console(file=stream, markup=False).print(table)
-        return
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    if title:
-        print(title, file=stream)
-    for row in (header, *rows):
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print(line.rstrip(), file=stream)
-    if title:
-        print(file=stream)
-
-
-def _score_cells(found: Mapping[str, Any]) -> tuple[str, str, str]:
-    return f"{found['score']:.4f}", _interval(found["interval"]), str(found["n"])
-
-
-def _interval(interval: Sequence[float] | None, *, signed: bool = False) -> str:
-    if interval is None:
-        return "none"
-    low, high = interval
-    return f"[{low:+.4f}, {high:+.4f}]" if signed else f"[{low:.4f}, {high:.4f}]"
-
-
-def _p(value: float) -> str:
-    return "<0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _listed(interval: Interval | None) -> list[float] | None:

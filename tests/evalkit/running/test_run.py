@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from evalkit.errors import EvalkitError
-from evalkit.run import run
+from evalkit.running.run import run
 
 ModelMaker = Callable[..., Path]
 
@@ -109,10 +109,10 @@ def test_a_task_file_is_scored_with_data_beside_it_wherever_the_command_starts(
 def test_an_interrupted_run_goes_on_where_it_stopped(
     model: Path, made_up_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evalkit.run
+    from evalkit.running import run as running
 
     whole = run(str(model), ["mmlu"], tmp_path / "whole", data_dir=made_up_data, limit=1)
-    real_score, scored = evalkit.run.score, []
+    real_score, scored = running.score, []
 
     def interrupted(model: Any, benchmark: Any, subtask: Any, **settings: Any) -> Any:
         if len(scored) == 3:
@@ -120,11 +120,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
         scored.append(subtask.subset)
         return real_score(model, benchmark, subtask, **settings)
 
-    monkeypatch.setattr(evalkit.run, "score", interrupted)
+    monkeypatch.setattr(running, "score", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
     first = list(scored)
-    monkeypatch.setattr(evalkit.run, "score", real_score)
+    monkeypatch.setattr(running, "score", real_score)
     resumed = run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
     assert len(first) == 3
     assert read_rows(tmp_path / "run") == read_rows(tmp_path / "whole")
@@ -140,7 +140,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 def test_finished_subtasks_are_not_scored_again(
     model: Path, made_up_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evalkit.run
+    from evalkit.running import run as running
 
     run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
     rows = read_rows(tmp_path / "run")
@@ -153,8 +153,8 @@ def test_finished_subtasks_are_not_scored_again(
         (parts / f"mmlu--{row['subset']}.jsonl").write_text("\n".join(lines) + "\n")
     (tmp_path / "run" / "results.json").unlink()
     scored: list[str] = []
-    real_score = evalkit.run.score
-    monkeypatch.setattr(evalkit.run, "score", lambda *a, **k: (scored.append(a[2].subset), real_score(*a, **k))[1])
+    real_score = running.score
+    monkeypatch.setattr(running, "score", lambda *a, **k: (scored.append(a[2].subset), real_score(*a, **k))[1])
     run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
     assert scored == [rows[-1]["subset"]]
     assert [row["score"] for row in read_rows(tmp_path / "run")][:-1] == [1.0] * 56
@@ -163,10 +163,10 @@ def test_finished_subtasks_are_not_scored_again(
 def test_a_finished_run_is_returned_without_touching_the_model(
     model: Path, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evalkit.run
+    from evalkit.running import run as running
 
     first = run(str(model), [str(task)], tmp_path / "run", limit=2)
-    monkeypatch.setattr(evalkit.run, "load_model", None)
+    monkeypatch.setattr(running, "load_model", None)
     assert run(str(model), [str(task)], tmp_path / "run", limit=2, batch_size=2) == first
 
 
@@ -258,14 +258,14 @@ def test_a_model_without_room_for_the_answer_is_refused(make_model: ModelMaker, 
 def test_overwriting_keeps_the_old_run_until_the_new_one_has_begun(
     model: Path, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import evalkit.run
+    from evalkit.running import run as running
 
     def broken(*arguments: object, **settings: object) -> None:
         raise EvalkitError("the model cannot be loaded")
 
     before = run(str(model), [str(task)], tmp_path / "run", limit=2)
     with monkeypatch.context() as patch:
-        patch.setattr(evalkit.run, "load_model", broken)
+        patch.setattr(running, "load_model", broken)
         with pytest.raises(EvalkitError, match="cannot be loaded"):
             run(str(model), [str(task)], tmp_path / "run", limit=3, overwrite=True)
     assert run(str(model), [str(task)], tmp_path / "run", limit=2) == before

@@ -1,0 +1,1 @@
+"""What each command of `evalkit` takes and prints, one file a command."""
