@@ -4,9 +4,9 @@ python tests/benchmarks/plan.py [--quick] [--data PAIRS.jsonl] [--json]
 
 Measured is the largest resident set of a process (Linux), less what it held before. In the first measurement the C
 library hands every large block back as soon as it is freed, oneDNN keeps little, and the process has done the same run
-before, so that libraries are loaded and prepared: the rest is what the run asks for, and what plan predicts, to 10 %. In
-the second, of a process that has done nothing yet, both keep what they usually do, which depends on the order of sizes
-and is not predicted.
+before, so that libraries are loaded and prepared: the rest is what the run asks for, and what plan predicts, to 10 %.
+In the second, of a process that has done nothing yet, both keep what they usually do, which depends on the order of
+sizes and is not predicted.
 """
 
 import argparse
