@@ -261,7 +261,7 @@ def test_holm_by_hand() -> None:
         (lambda: tango(3, 3, 5), "got 6 of 5"),
         (lambda: tango(-1, 3, 5), "negative"),
         (lambda: mcnemar_mid_p(-1, 2), "negative"),
-        (lambda: holm([]), "no scores"),
+        (lambda: holm([]), "no p-values"),
         (lambda: holm([0.1, 1.1]), r"\[0, 1\]"),
     ],
 )

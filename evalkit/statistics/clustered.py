@@ -1,0 +1,193 @@
+"""Items that come in groups: repeated samples of one question, questions of one subject, games of one prompt."""
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from evalkit.errors import EvalkitError
+from evalkit.statistics.checks import (
+    Array,
+    checked_level,
+    finite,
+    is_binary,
+    labels,
+    same_items,
+    sums_of_groups,
+    t_p_value,
+    t_quantile,
+)
+from evalkit.statistics.proportions import wilson_limits
+from evalkit.statistics.records import Estimate, Interval, PairedDifference
+
+INDEPENDENT_CLUSTERS = "clusters are independent draws; items within one may depend on each other in any way"
+FEW_CLUSTERS = 10
+"""Below this many, a sandwich variance is mostly noise, and every record says so."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clustered:
+    """A mean over clustered items, with its sandwich variance.
+
+    Attributes:
+        mean: over all items.
+        error: its standard error; 0 where no cluster departs from the mean.
+        degrees: of freedom: clusters less strata.
+        clusters: how many.
+    """
+
+    mean: float
+    error: float
+    degrees: int
+    clusters: int
+
+    def limits(self, level: float) -> Interval | None:
+        """Return the t limits; None where the clusters do not vary."""
+        checked_level(level)
+        if self.degrees < 1 or not self.error:
+            return None
+        half = t_quantile(level, self.degrees) * self.error
+        return self.mean - half, self.mean + half
+
+    @property
+    def assumptions(self) -> str:
+        """What the t interval and test need."""
+        few = f"; {self.clusters} clusters are few: take it with care" if self.clusters < FEW_CLUSTERS else ""
+        return f"{INDEPENDENT_CLUSTERS}; enough clusters for their mean to be about normal{few}"
+
+
+def sandwich(
+    values: Array,
+    clusters: Sequence[Hashable],
+    *,
+    strata: Sequence[Hashable] | None = None,
+    weights: Array | None = None,
+) -> Clustered:
+    """Return the (weighted) mean of clustered items with its sandwich variance.
+
+    With W = sum w_i, m = sum w_i x_i / W and u_g = sum of w_i (x_i - m) over cluster g, the variance is
+    G/(G-1) sum u_g^2 / W^2. Within fixed strata h, each with G_h clusters, it is
+    sum_h G_h/(G_h-1) sum_g (u_g - mean of u in h)^2 / W^2; a stratum of one cluster is refused.
+
+    Source: Liang and Zeger 1986, Biometrika 73:13; Miller 2024, arXiv 2411.00640, eq. 4 (without G/(G-1)); strata
+    as in Cochran 1977, Sampling Techniques, 5.
+    """
+    codes = labels(clusters, len(values), "cluster")
+    weighted = np.ones(len(values)) if weights is None else weights
+    total = weighted.sum()
+    mean = float((weighted * values).sum() / total)
+    sums = sums_of_groups(weighted * (values - mean), codes)
+    groups = np.zeros(len(sums), dtype=np.int64) if strata is None else _stratum_of_cluster(codes, strata, len(sums))
+    counts = np.bincount(groups)
+    if strata is not None and counts.min() < 2:
+        raise EvalkitError("a subset has one cluster only, which says nothing of its spread; leave the subsets out")
+    centres = sums_of_groups(sums, groups) / counts if strata is not None else np.zeros(1)
+    spread = sums_of_groups(np.square(sums - centres[groups]), groups)
+    degrees = len(sums) - len(counts)
+    variance = float((counts / np.maximum(counts - 1, 1) * spread).sum()) if degrees else 0.0
+    error = math.sqrt(variance) / float(total)
+    noise = 1e-12 * float(np.abs(values).max())  # what is left of equal scores after rounding is no spread
+    return Clustered(mean=mean, error=error if error > noise else 0.0, degrees=degrees, clusters=len(sums))
+
+
+def _stratum_of_cluster(codes: np.ndarray, strata: Sequence[Hashable], count: int) -> np.ndarray:
+    of_item = labels(strata, len(codes), "subset")
+    of_cluster = np.zeros(count, dtype=np.int64)
+    of_cluster[codes] = of_item
+    if (of_cluster[codes] != of_item).any():
+        raise EvalkitError("a cluster lies in two subsets; name its clusters apart")
+    return of_cluster
+
+
+def clustered(
+    scores: ArrayLike,
+    clusters: Sequence[Hashable],
+    *,
+    strata: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """Return the mean over all items with a t interval by the clusters' sandwich variance, G - 1 degrees of freedom.
+
+    It is that of a regression on a constant with clustered standard errors (statsmodels: `OLS(x, 1).fit(cov_type=
+    "cluster", use_t=True)`). For scores of 0 and 1 it is cut at 0 and 1. Where no cluster departs from the mean there
+    is no interval, but for scores that are all 0 or all 1: Wilson's, each cluster one item.
+
+    Args:
+        scores: one number per item, (n,).
+        clusters: the group of each item, (n,): its question where questions are asked several times, its subject
+            where subjects are taken for a sample of subjects.
+        strata: the subset of each item, (n,), where clusters lie within a fixed list of subsets.
+        level: nominal coverage, in (0, 1).
+
+    Raises:
+        EvalkitError: no scores, one that is not finite, no cluster for each, or a subset of one cluster.
+    """
+    values = finite(scores)
+    found = sandwich(values, clusters, strata=strata)
+    interval, method = found.limits(level), f"t, {found.clusters} clusters"
+    if interval is not None and is_binary(values):
+        interval = max(0.0, interval[0]), min(1.0, interval[1])
+    elif interval is None and found.mean in (0.0, 1.0) and is_binary(values):
+        interval = wilson_limits(found.mean, found.clusters, level)
+        method = f"Wilson over {found.clusters} clusters, all alike"
+    return Estimate(
+        score=found.mean,
+        n=len(values),
+        interval=interval,
+        level=level,
+        method=method,
+        assumptions=found.assumptions,
+    )
+
+
+def clustered_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    clusters: Sequence[Hashable],
+    *,
+    strata: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+) -> PairedDifference:
+    """Return the mean paired difference of clustered items, with a t interval and test by the sandwich variance.
+
+    The same as `clustered` of the differences; clusters share the questions' difficulty in both models, which cancels.
+
+    Source: Miller 2024, arXiv 2411.00640, section 4.2.
+
+    Args:
+        first: one score per item, (n,).
+        second: the scores of the other model on the same items in the same order, (n,).
+        clusters: the group of each item, (n,).
+        strata: the subset of each item, (n,), where clusters lie within a fixed list of subsets.
+        level: nominal coverage, in (0, 1).
+
+    Raises:
+        EvalkitError: no scores, different lengths, one that is not finite, or no cluster for each.
+    """
+    a, b = same_items(first, second)
+    found = sandwich(a - b, clusters, strata=strata)
+    interval = found.limits(level)
+    if interval is not None and is_binary(a) and is_binary(b):
+        interval = max(-1.0, interval[0]), min(1.0, interval[1])
+    p_value, test = against(found, 0.0)
+    return PairedDifference(
+        difference=found.mean,
+        n=len(a),
+        wins=int((a > b).sum()),
+        losses=int((a < b).sum()),
+        interval=interval,
+        level=level,
+        interval_method=f"t, {found.clusters} clusters",
+        p_value=p_value,
+        test=test,
+        assumptions=found.assumptions,
+    )
+
+
+def against(found: Clustered, null: float) -> tuple[float, str]:
+    """Return the two-sided p-value of the hypothesis that the mean is `null`, and the test's name."""
+    if found.error and found.degrees:
+        return t_p_value((found.mean - null) / found.error, found.degrees), "t over clusters"
+    return (1.0 if found.mean == null else 2.0 ** (1 - found.clusters)), "sign-flip over clusters"
