@@ -13,7 +13,7 @@ def print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequenc
 
         table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
         for column in header:
-            foldable = column in {"run", "run - baseline", "method"}
+            foldable = column in {"run", "subset", "run - baseline", "method"}
             table.add_column(column, overflow="fold", no_wrap=not foldable)
         for row in rows:
             table.add_row(*row)
@@ -40,6 +40,17 @@ def interval_cell(interval: Sequence[float] | None, *, signed: bool = False) -> 
         return "none"
     low, high = interval
     return f"[{low:+.4f}, {high:+.4f}]" if signed else f"[{low:.4f}, {high:.4f}]"
+
+
+def difference_cells(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return difference, interval and wins:losses of a paired difference's fields."""
+    interval = interval_cell(found["interval"], signed=True)
+    return f"{found['difference']:+.4f}", interval, f"{found['wins']}:{found['losses']}"
+
+
+def percent(level: float) -> str:
+    """Return a level such as 0.95 as people write it: 95%, or 0.9875 where it is no whole number of percent."""
+    return f"{level:.0%}" if round(level * 100, 6).is_integer() else f"{level}"
 
 
 def p_cell(value: float) -> str:

@@ -1,52 +1,90 @@
-"""Finished runs compared on the same items: paired differences, and p-values adjusted for the whole family."""
+"""Evaluations compared on the same items: paired differences, and p-values adjusted for their family."""
 
 import itertools
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from evalkit.comparing.caveats import caveats
+from evalkit.comparing.comparability import check_comparable
+from evalkit.comparing.evaluation import Evaluation, Key
+from evalkit.comparing.matching import Matched, match
+from evalkit.comparing.procedure import SUBSET, Procedure, adjusted, difference, family_size
+from evalkit.comparing.reading import ReadOptions, baseline_name, read_evaluations
 from evalkit.errors import EvalkitError
-from evalkit.run_folder import Item, Run, read_run
-from evalkit.statistics import Estimate, PairedDifference, estimate, holm, paired_difference
+from evalkit.statistics import Estimate, PairedDifference, estimate
+from evalkit.statistics.records import FamilyTest
 
-Key = tuple[str, str]
-"""Subset and content hash: what makes two items the same."""
+POWER = 0.8
+"""With which probability a difference of the detectable size is found."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """One run's score on one benchmark."""
+    """One run's score on one benchmark.
+
+    Attributes:
+        run: its name.
+        benchmark: on which.
+        estimate: over the items that have a score.
+        failed: items without one.
+    """
 
     run: str
     benchmark: str
     estimate: Estimate
+    failed: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One run against the baseline on one benchmark.
+    """One run against another on one benchmark.
 
     Attributes:
         run: name of the run.
         baseline: name of the other.
         benchmark: on which.
-        paired: the difference, run minus baseline, over the items of both.
-        unmatched: items that only the run, and only the baseline, has; left out.
-        p_adjusted: Holm's, over the family of all comparisons made together.
+        paired: the difference, run minus baseline, over the items that both scored.
+        matched: those items.
+        p_adjusted: the p-value, adjusted within its family.
+        family_size: number of comparisons in that family.
+        detectable: the smallest true difference that such a comparison finds with probability 0.8, after the
+            adjustment; None where the scores do not determine it. A smaller one would probably be missed.
     """
 
     run: str
     baseline: str
     benchmark: str
     paired: PairedDifference
-    unmatched: tuple[int, int]
-    p_adjusted: float
+    matched: Matched = field(repr=False, compare=False)
+    p_adjusted: float = 1.0
+    family_size: int = 1
+    detectable: float | None = None
 
     @property
     def significant(self) -> bool:
         """Whether the adjusted p-value is below 1 - level."""
         return self.p_adjusted < round(1 - self.paired.level, 12)
+
+    @property
+    def gain(self) -> float:
+        """The difference in the direction that is better."""
+        return self.paired.difference if self.matched.higher_is_better else -self.paired.difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overall:
+    """One test that all runs are alike on a benchmark.
+
+    Attributes:
+        benchmark: on which.
+        n: items that every run scored.
+        test: Cochran's Q.
+    """
+
+    benchmark: str
+    n: int
+    test: FamilyTest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +93,22 @@ class Comparison:
 
     Attributes:
         baseline: name of the run that the others are compared with; None where all pairs are.
-        level: coverage of the intervals; 1 - level is the significance level.
+        procedure: how they were compared.
+        runs: the evaluations, by name.
+        benchmarks: on which, in order.
         scores: per run and benchmark.
-        compared: the family of comparisons.
+        compared: every comparison made.
+        overall: per benchmark, where three runs or more have scores of 0 and 1.
         caveats: what the numbers do not hold.
     """
 
     baseline: str | None
-    level: float
+    procedure: Procedure
+    runs: Mapping[str, Evaluation] = field(repr=False, compare=False)
+    benchmarks: tuple[str, ...]
     scores: tuple[Score, ...]
     compared: tuple[Compared, ...]
+    overall: tuple[Overall, ...]
     caveats: tuple[str, ...]
 
 
@@ -73,85 +117,74 @@ def compare(
     *,
     baseline: Path | str | None = None,
     benchmarks: Sequence[str] | None = None,
-    level: float = 0.95,
-    allow_partial: bool = False,
     all_pairs: bool = False,
+    allow_partial: bool = False,
+    allow_differences: bool = False,
+    procedure: Procedure = Procedure(),  # noqa: B008 (frozen)
+    read: ReadOptions = ReadOptions(),  # noqa: B008 (frozen)
 ) -> Comparison:
-    """Return the paired comparison of finished runs.
+    """Return the paired comparison of finished evaluations.
 
     Items are the same if benchmark, subset and content hash are. Subsets are pooled: every item counts once, as in
     the scores of bbh and mmlu, and each discordant item is a win or a loss whatever its subset.
 
     Args:
-        runs: two run folders or more; the order decides the order of the output.
-        baseline: one of them, or another run; the first by default.
+        runs: paths of evaluations, `NAME=PATH` to name one; see `evalkit.comparing.reading.read_sources`. The order
+            decides the order of the output. A single one has scores and no comparison.
+        baseline: one of them by name or path, or the path of another; the first by default.
         benchmarks: which; all by default.
-        level: coverage of the intervals, in (0, 1); adjusted p-values below 1 - level are significant.
-        allow_partial: compare the items and benchmarks that two runs share, and say how many are left out.
         all_pairs: compare every pair of runs instead of each with the baseline.
+        allow_partial: compare the items and benchmarks that two runs share, and say how many are left out.
+        allow_differences: compare runs of different judges, references or task versions all the same, and say so.
+        procedure: the statistics.
+        read: how files of other tools are read.
 
     Raises:
-        EvalkitError: a folder that is no finished run, or runs of different items or metrics.
+        EvalkitError: a path that is no finished evaluation, or runs whose items or scores cannot be compared.
     """
-    if not 0 < level < 1:
-        raise EvalkitError(f"--level {level}: must lie between 0 and 1, such as 0.95")
-    loaded, against_all = _load(runs, baseline)
+    read = replace(read, clusters=procedure.clusters)
+    loaded = read_evaluations(_with_baseline(runs, baseline), read)
+    against_all = baseline_name(loaded, baseline)
     chosen = _chosen_benchmarks(loaded, benchmarks, allow_partial=allow_partial)
+    if not allow_differences:
+        check_comparable(loaded, chosen)
     pairs = (
         [(later, earlier) for earlier, later in itertools.combinations(loaded, 2)]
         if all_pairs
         else [(name, against_all) for name in loaded if name != against_all]
     )
-    unadjusted = [
-        _compare_two(loaded, run, against, benchmark, level=level, allow_partial=allow_partial)
-        for benchmark in chosen
-        for run, against in pairs
-        if benchmark in loaded[run].items and benchmark in loaded[against].items
-    ]
-    if not unadjusted:
+    compared = _compared(loaded, pairs, chosen, procedure, allow_partial=allow_partial)
+    if pairs and not compared:
         raise EvalkitError("the runs have no benchmark in common; there is nothing to compare")
-    adjusted = holm([one.paired.p_value for one in unadjusted])
     return Comparison(
         baseline=None if all_pairs else against_all,
-        level=level,
+        procedure=procedure,
+        runs=loaded,
+        benchmarks=tuple(chosen),
         scores=tuple(
-            Score(run=name, benchmark=benchmark, estimate=_estimate(run.items[benchmark], level))
+            _score(loaded[name], name, benchmark, procedure)
             for benchmark in chosen
-            for name, run in loaded.items()
-            if benchmark in run.items
+            for name in loaded
+            if benchmark in loaded[name].items
         ),
-        compared=tuple(replace(one, p_adjusted=float(p)) for one, p in zip(unadjusted, adjusted, strict=True)),
-        caveats=tuple(_caveats(loaded, chosen, unadjusted)),
+        compared=compared,
+        overall=tuple(found for benchmark in chosen if (found := _overall(loaded, benchmark)) is not None),
+        caveats=tuple(caveats(loaded, chosen, compared, procedure)),
     )
 
 
-def _load(runs: Sequence[Path | str], baseline: Path | str | None) -> tuple[dict[str, Run], str]:
-    """Return the runs by name, and the name of the baseline."""
-    paths = [Path(run) for run in runs]
-    resolved = [path.resolve() for path in paths]
-    if baseline is not None and Path(baseline).resolve() not in resolved:
-        paths.insert(0, Path(baseline))
-        resolved.insert(0, Path(baseline).resolve())
-    if len(set(resolved)) != len(paths):
-        raise EvalkitError("a run is named twice; name each run once")
-    if len(paths) < 2:
-        raise EvalkitError("a comparison needs two runs; name another")
-    names = _names(paths)
-    first = 0 if baseline is None else resolved.index(Path(baseline).resolve())
-    return dict(zip(names, [read_run(path) for path in paths], strict=True)), names[first]
+def _with_baseline(runs: Sequence[Path | str], baseline: Path | str | None) -> list[Path | str]:
+    """Return the runs, and before them the baseline if it is the path of another run."""
+    if baseline is None or not Path(baseline).exists():
+        return list(runs)
+    given = {Path(str(run).partition("=")[2]).resolve() for run in runs if "=" in str(run)}
+    given |= {Path(run).resolve() for run in runs}
+    return list(runs) if Path(baseline).resolve() in given else [baseline, *runs]
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return a name per run: the folder's, with as many of its parents as it takes to tell them apart."""
-    parts = [path.resolve().parts for path in paths]
-    for depth in range(1, max(map(len, parts)) + 1):
-        names = [os.sep.join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
-    raise AssertionError("resolved paths are distinct")
-
-
-def _chosen_benchmarks(runs: Mapping[str, Run], benchmarks: Sequence[str] | None, *, allow_partial: bool) -> list[str]:
+def _chosen_benchmarks(
+    runs: Mapping[str, Evaluation], benchmarks: Sequence[str] | None, *, allow_partial: bool
+) -> list[str]:
     every = list(dict.fromkeys(name for run in runs.values() for name in run.items))
     for wanted in benchmarks or ():
         if wanted not in every:
@@ -167,70 +200,89 @@ def _chosen_benchmarks(runs: Mapping[str, Run], benchmarks: Sequence[str] | None
     return chosen
 
 
-def _compare_two(
-    runs: Mapping[str, Run], name: str, against: str, benchmark: str, *, level: float, allow_partial: bool
-) -> Compared:
-    """Return the comparison of two runs on one benchmark, its p-value not adjusted yet."""
-    ours, theirs = (_by_key(runs[run].items[benchmark]) for run in (name, against))
-    metrics = {(item.metric, item.higher_is_better) for item in (*ours.values(), *theirs.values())}
-    if len(metrics) > 1:
-        shown = ", ".join(sorted(metric for metric, _ in metrics))
-        raise EvalkitError(f"{name}, {against}: {benchmark} was scored by different metrics: {shown}; score both alike")
-    common = [key for key in ours if key in theirs]
-    unmatched = (len(ours) - len(common), len(theirs) - len(common))
-    if any(unmatched) and (not allow_partial or not common):
-        remedy = "use --allow-partial to compare those in both" if common else "evaluate both on the same items"
-        raise EvalkitError(
-            f"{runs[name].path}, {runs[against].path}: {benchmark}: {len(common)} items in both, {unmatched[0]} "
-            f"only in the first, {unmatched[1]} only in the second; {remedy}"
-        )
-    paired = paired_difference([ours[key].score for key in common], [theirs[key].score for key in common], level=level)
-    return Compared(run=name, baseline=against, benchmark=benchmark, paired=paired, unmatched=unmatched, p_adjusted=1.0)
-
-
-def _by_key(items: Sequence[Item]) -> dict[Key, Item]:
-    return {(item.subset, item.id): item for item in items}
-
-
-def _estimate(items: Sequence[Item], level: float) -> Estimate:
-    return estimate([item.score for item in items], strata=[item.subset for item in items], level=level)
-
-
-def _caveats(runs: Mapping[str, Run], benchmarks: Sequence[str], compared: Sequence[Compared]) -> list[str]:
-    caveats = [
-        "The intervals and p-values hold the chance in which items were asked, and nothing else: a training run "
-        "with another seed varies too, and where a judge scores, so does the judge."
-    ]
-    for key, what in (("chat_template", "chat template"), ("limit", "limit"), ("lm_eval", "version of lm-eval")):
-        values = {name: run.config[key] for name, run in runs.items() if key in run.config}
-        if len(set(map(str, values.values()))) > 1:
-            listed = ", ".join(f"{name}: {value}" for name, value in values.items())
-            caveats.append(f"The runs differ in {what} ({listed}).")
-    for one in compared:
-        if any(one.unmatched):
-            caveats.append(
-                f"{one.benchmark}: {one.run} against {one.baseline} leaves out {one.unmatched[0]} items that only "
-                f"the first and {one.unmatched[1]} that only the second has."
-            )
-        differ = _different_prompts(runs[one.run], runs[one.baseline], one.benchmark)
-        if differ:
-            caveats.append(
-                f"{one.benchmark}: {one.run} and {one.baseline} got different prompts for {differ} of "
-                f"{one.paired.n} items."
-            )
+def _compared(
+    runs: Mapping[str, Evaluation],
+    pairs: Sequence[tuple[str, str]],
+    benchmarks: Sequence[str],
+    procedure: Procedure,
+    *,
+    allow_partial: bool,
+) -> tuple[Compared, ...]:
+    """Return every comparison that is made, adjusted within its family."""
+    unadjusted = []
     for benchmark in benchmarks:
-        without = [name for name, run in runs.items() if benchmark not in run.items]
-        if without:
-            caveats.append(f"{benchmark}: not in {', '.join(without)}; no comparison with it there.")
-        if not all(item.higher_is_better for run in runs.values() for item in run.items.get(benchmark, ())):
-            caveats.append(f"{benchmark}: a lower score is better; a negative difference is an improvement.")
-    return caveats
-
-
-def _different_prompts(ours: Run, theirs: Run, benchmark: str) -> int:
-    others = _by_key(theirs.items[benchmark])
-    return sum(
-        item.prompt_hash != others[key].prompt_hash
-        for key, item in _by_key(ours.items[benchmark]).items()
-        if key in others
+        for pair in pairs:
+            if all(benchmark in runs[name].items for name in pair):
+                matched = match(runs, pair, benchmark, allow_partial=allow_partial)
+                paired = difference(matched, benchmark, procedure)
+                run, baseline = pair
+                unadjusted.append(
+                    Compared(run=run, baseline=baseline, benchmark=benchmark, paired=paired, matched=matched)
+                )
+    names = [one.benchmark for one in unadjusted]
+    p_values = adjusted([one.paired.p_value for one in unadjusted], names, procedure)
+    sizes = [family_size(one.benchmark, names, procedure) for one in unadjusted]
+    return tuple(
+        replace(one, p_adjusted=p, family_size=size, detectable=detectable(one.paired, size))
+        for one, p, size in zip(unadjusted, p_values, sizes, strict=True)
     )
+
+
+def detectable(paired: PairedDifference, family: int) -> float | None:
+    """Return the smallest true difference that a comparison of this precision finds with probability 0.8.
+
+    (z(1 - alpha / 2 m) + z(0.8)) times the standard error, which is half the interval's width over z(1 - alpha / 2);
+    m, the size of the family, takes Holm's first and hardest step. It is a property of the design, not of the
+    difference that was found.
+
+    Source: the normal approximation of Miller 2024, arXiv 2411.00640, section 5.
+
+    Args:
+        paired: a difference with its interval.
+        family: number of comparisons that p-values are adjusted for.
+    """
+    from scipy.special import ndtri
+
+    if paired.interval is None:
+        return None
+    low, high = paired.interval
+    alpha = 1 - paired.level
+    error = (high - low) / 2 / ndtri(1 - alpha / 2)
+    return float((ndtri(1 - alpha / 2 / family) + ndtri(POWER)) * error)
+
+
+def _score(run: Evaluation, name: str, benchmark: str, procedure: Procedure) -> Score:
+    from evalkit.statistics import clustered
+
+    items = run.items[benchmark]
+    scored = {key: item for key, item in items.items() if item.score is not None}
+    if not scored:
+        raise EvalkitError(f"{run.path}: {benchmark}: none of its {len(items)} items has a score; evaluate it again")
+    scores = [item.score for item in scored.values() if item.score is not None]
+    subsets = [subset for subset, _ in scored]
+    groups = subsets if procedure.clusters == SUBSET else [item.cluster for item in scored.values()]
+    found = (
+        estimate(scores, strata=subsets, level=procedure.level)
+        if procedure.clusters is None
+        else clustered(scores, groups, level=procedure.level)
+    )
+    return Score(run=name, benchmark=benchmark, estimate=found, failed=len(items) - len(scored))
+
+
+def _overall(runs: Mapping[str, Evaluation], benchmark: str) -> Overall | None:
+    """Return the test that all runs are alike, where there are three or more with scores of 0 and 1."""
+    import numpy as np
+
+    from evalkit.statistics import cochran_q, is_binary
+
+    having = [run.items[benchmark] for run in runs.values() if benchmark in run.items]
+    if len(having) < 3:
+        return None
+    first, *others = having
+    shared: list[Key] = [
+        key for key in first if all(key in items and items[key].score is not None for items in (first, *others))
+    ]
+    table = np.array([[items[key].score for items in having] for key in shared], dtype=float)
+    if not len(table) or not is_binary(table):
+        return None
+    return Overall(benchmark=benchmark, n=len(shared), test=cochran_q(table))

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evalkit.comparing.as_json import comparison_json
+from evalkit.comparing.breakdown import break_down
 from evalkit.comparing.compare import compare
-from evalkit.comparing.text import comparison_json
+from evalkit.comparing.procedure import Procedure
 from evalkit.errors import EvalkitError
-from evalkit.statistics import holm, mcnemar_mid_p, tango
+from evalkit.statistics import EVERY_COMPARISON, holm, mcnemar_mid_p, tango
 
 RunMaker = Callable[..., Path]
 
@@ -56,7 +58,7 @@ def test_the_order_of_items_in_a_file_changes_nothing(make_run: RunMaker) -> Non
 
 def test_significance_is_decided_by_the_adjusted_p_value_at_the_level(make_run: RunMaker) -> None:
     a, b = make_run("a", arithmetic=[0] * 8 + [1] * 8), make_run("b", arithmetic=[1] * 8 + [1] * 8)
-    at_95, at_999 = compare([a, b]), compare([a, b], level=0.999)
+    at_95, at_999 = compare([a, b]), compare([a, b], procedure=Procedure(level=0.999))
     assert at_95.compared[0].p_adjusted == pytest.approx(2**-8)
     assert (at_95.compared[0].significant, at_999.compared[0].significant) == (True, False)
 
@@ -66,7 +68,7 @@ def test_items_of_one_run_alone_are_refused_and_counted(make_run: RunMaker) -> N
     with pytest.raises(EvalkitError, match=r"arithmetic: 3 items in both, 0 only in the first, 2 only in the second"):
         compare([a, b])
     partial = compare([a, b], allow_partial=True)
-    assert (partial.compared[0].paired.n, partial.compared[0].unmatched) == (3, (0, 2))
+    assert (partial.compared[0].paired.n, partial.compared[0].matched.unmatched) == (3, (0, 2))
     assert any("leaves out 0 items that only the first and 2" in caveat for caveat in partial.caveats)
 
 
@@ -95,10 +97,12 @@ def test_what_differs_between_runs_is_said(make_run: RunMaker) -> None:
     a = make_run("a", arithmetic=[1, 0], config={"chat_template": False}, fields={"prompt_hash": "x"})
     b = make_run("b", arithmetic=[1, 0], config={"chat_template": True}, fields={"prompt_hash": "y"})
     caveats = compare([a, b]).caveats
-    assert "seed varies too" in caveats[0]
+    assert caveats[: len(EVERY_COMPARISON)] == EVERY_COMPARISON
     assert "The runs differ in chat template (a: False, b: True)." in caveats
     assert "arithmetic: b and a got different prompts for 2 of 2 items." in caveats
-    assert len(compare([a, make_run("c", arithmetic=[0, 0], config={}, fields={"prompt_hash": "x"})]).caveats) == 1
+    assert len(compare([a, make_run("c", arithmetic=[0, 0], config={}, fields={"prompt_hash": "x"})]).caveats) == len(
+        EVERY_COMPARISON
+    )
 
 
 def test_scores_of_different_metrics_are_not_compared(make_run: RunMaker) -> None:
@@ -117,17 +121,25 @@ def test_graded_scores_are_compared_by_a_paired_t(make_run: RunMaker) -> None:
 
 def test_one_json_object_holds_it_all(make_run: RunMaker) -> None:
     a, b = make_run("a", arithmetic=[0.5, 0.5], other=[1, 0]), make_run("b", arithmetic=[0.5, 0.5], other=[1, 1])
-    shown = comparison_json(compare([a, b]))
+    comparison = compare([a, b])
+    shown = comparison_json(comparison, break_down(comparison))
     assert (shown["baseline"], shown["level"], shown["family_size"]) == ("a", 0.95, 2)
-    assert shown["scores"][0] == {
+    assert shown["runs"][1] == {"name": "b", "path": str(b), "kind": "evalkit run", "model": "b"}
+    score = shown["scores"][0]
+    assert score.pop("assumptions")
+    assert score == {
         "run": "a",
         "benchmark": "arithmetic",
         "score": 0.5,
         "n": 2,
         "interval": None,
         "method": "Student's t",
+        "failed": 0,
     }
-    assert shown["comparisons"][1] == {
+    one = shown["comparisons"][1]
+    assert one.pop("assumptions")
+    assert one.pop("detectable") > 0.5
+    assert one == {
         "run": "b",
         "baseline": "a",
         "benchmark": "other",
@@ -137,13 +149,20 @@ def test_one_json_object_holds_it_all(make_run: RunMaker) -> None:
         "n": 2,
         "wins": 1,
         "losses": 0,
+        "metric": "exact_match,none",
+        "higher_is_better": True,
         "unmatched": [0, 0],
+        "failed": [0, 0],
+        "different_prompts": 0,
         "p_value": pytest.approx(0.5),
         "test": "McNemar mid-p",
         "p_adjusted": pytest.approx(1.0),
         "adjustment": "holm",
+        "family_size": 2,
         "significant": False,
     }
+    assert shown["failures"] is None
+    assert shown["subsets"] == {"scores": [], "comparisons": []}
 
 
 @pytest.mark.slow
