@@ -4,7 +4,7 @@ from evalkit.statistics.bootstrap import clustered_bootstrap, paired_bootstrap
 from evalkit.statistics.caveats import EVERY_COMPARISON, JUDGE_NOISE, SEED_VARIANCE
 from evalkit.statistics.checks import is_binary
 from evalkit.statistics.choice import estimate, paired_difference
-from evalkit.statistics.clustered import clustered, clustered_difference
+from evalkit.statistics.clusters import clustered, clustered_difference
 from evalkit.statistics.families import (
     benjamini_hochberg,
     cochran_q,
@@ -14,8 +14,17 @@ from evalkit.statistics.families import (
 )
 from evalkit.statistics.means import macro_average, t_interval
 from evalkit.statistics.paired import mcnemar_exact, mcnemar_mid_p, newcombe, paired_t, tango
-from evalkit.statistics.pass_at_k import mean_pass_at_k, pass_at_k
+from evalkit.statistics.passing import mean_pass_at_k, pass_at_k
 from evalkit.statistics.permutation import paired_permutation, wild_bootstrap
+from evalkit.statistics.planning import (
+    PairedDesign,
+    PowerAnalysis,
+    detectable_difference,
+    discordant_share,
+    mcnemar_power,
+    power,
+    sample_size,
+)
 from evalkit.statistics.proportions import exact, macro_wilson, stratified_wilson, wilson
 from evalkit.statistics.records import (
     Estimate,
@@ -35,7 +44,9 @@ __all__ = [
     "Estimate",
     "FamilyTest",
     "Interval",
+    "PairedDesign",
     "PairedDifference",
+    "PowerAnalysis",
     "UnpairedDifference",
     "WinRate",
     "benjamini_hochberg",
@@ -44,6 +55,8 @@ __all__ = [
     "clustered_difference",
     "cochran_q",
     "cochran_q_permutation",
+    "detectable_difference",
+    "discordant_share",
     "estimate",
     "exact",
     "holm",
@@ -52,6 +65,7 @@ __all__ = [
     "macro_wilson",
     "mcnemar_exact",
     "mcnemar_mid_p",
+    "mcnemar_power",
     "mean_pass_at_k",
     "newcombe",
     "paired_bootstrap",
@@ -59,6 +73,8 @@ __all__ = [
     "paired_permutation",
     "paired_t",
     "pass_at_k",
+    "power",
+    "sample_size",
     "simultaneous_level",
     "stratified_wilson",
     "t_interval",

@@ -15,7 +15,7 @@ from evalkit.statistics.checks import (
     same_items,
     sums_of_groups,
 )
-from evalkit.statistics.clustered import FEW_CLUSTERS, INDEPENDENT_CLUSTERS, against, sandwich
+from evalkit.statistics.clusters import FEW_CLUSTERS, INDEPENDENT_CLUSTERS, against, sandwich
 from evalkit.statistics.paired import INDEPENDENT_PAIRS
 from evalkit.statistics.records import Interval, PairedDifference
 from evalkit.statistics.resampling import resampled_sums

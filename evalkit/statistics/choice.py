@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evalkit.statistics.checks import finite, is_binary, labels, same_items, sums_of_groups
-from evalkit.statistics.clustered import clustered, clustered_difference
+from evalkit.statistics.clusters import clustered, clustered_difference
 from evalkit.statistics.means import t_interval
 from evalkit.statistics.paired import (
     INDEPENDENT_PAIRS,

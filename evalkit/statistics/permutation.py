@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evalkit.statistics.checks import Array, check_resamples, checked_level, labels, same_items, sums_of_groups
-from evalkit.statistics.clustered import INDEPENDENT_CLUSTERS, sandwich
+from evalkit.statistics.clusters import INDEPENDENT_CLUSTERS, sandwich
 from evalkit.statistics.means import t_limits
 from evalkit.statistics.paired import INDEPENDENT_PAIRS
 from evalkit.statistics.records import PairedDifference

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from evalkit.errors import EvalkitError
 from evalkit.statistics.checks import Array, check_resamples, finite, is_binary, labels, same_items, sums_of_groups
-from evalkit.statistics.clustered import Clustered, against, sandwich
+from evalkit.statistics.clusters import Clustered, against, sandwich
 from evalkit.statistics.permutation import sign_flip_p
 from evalkit.statistics.proportions import wilson, wilson_limits
 from evalkit.statistics.records import PairedDifference, WinRate
@@ -28,7 +28,7 @@ def win_rate(
     unless clusters are named (G - 1 degrees of freedom; unweighted and unclustered: Student's). A win rate of 0 or 1
     has Wilson's interval, each cluster one preference.
 
-    Source: the sandwich as in `evalkit.statistics.clustered.sandwich`.
+    Source: the sandwich as in `evalkit.statistics.clusters.sandwich`.
 
     Args:
         preferences: 1 a win, 0.5 a tie, 0 a loss, or a judge's probability between, (n,).
