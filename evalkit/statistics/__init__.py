@@ -4,7 +4,16 @@ from evalkit.statistics.bootstrap import clustered_bootstrap, paired_bootstrap
 from evalkit.statistics.caveats import EVERY_COMPARISON, JUDGE_NOISE, SEED_VARIANCE
 from evalkit.statistics.checks import is_binary
 from evalkit.statistics.choice import estimate, paired_difference
-from evalkit.statistics.clusters import clustered, clustered_difference
+from evalkit.statistics.clusters import clustered, clustered_difference, intraclass_correlation
+from evalkit.statistics.designs import (
+    PairedDesign,
+    PowerAnalysis,
+    detectable_difference,
+    discordant_share,
+    mcnemar_power,
+    power,
+    sample_size,
+)
 from evalkit.statistics.families import (
     benjamini_hochberg,
     cochran_q,
@@ -16,15 +25,6 @@ from evalkit.statistics.means import macro_average, t_interval
 from evalkit.statistics.paired import mcnemar_exact, mcnemar_mid_p, newcombe, paired_t, tango
 from evalkit.statistics.passing import mean_pass_at_k, pass_at_k
 from evalkit.statistics.permutation import paired_permutation, wild_bootstrap
-from evalkit.statistics.planning import (
-    PairedDesign,
-    PowerAnalysis,
-    detectable_difference,
-    discordant_share,
-    mcnemar_power,
-    power,
-    sample_size,
-)
 from evalkit.statistics.proportions import exact, macro_wilson, stratified_wilson, wilson
 from evalkit.statistics.records import (
     Estimate,
@@ -60,6 +60,7 @@ __all__ = [
     "estimate",
     "exact",
     "holm",
+    "intraclass_correlation",
     "is_binary",
     "macro_average",
     "macro_wilson",

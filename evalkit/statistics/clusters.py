@@ -191,3 +191,32 @@ def against(found: Clustered, null: float) -> tuple[float, str]:
     if found.error and found.degrees:
         return t_p_value((found.mean - null) / found.error, found.degrees), "t over clusters"
     return (1.0 if found.mean == null else 2.0 ** (1 - found.clusters)), "sign-flip over clusters"
+
+
+def intraclass_correlation(values: ArrayLike, clusters: Sequence[Hashable]) -> float:
+    """Return how much of the variance lies between clusters, cut at 0.
+
+    (B - W) / (B + (m - 1) W), with B and W the mean squares between and within clusters of a one-way analysis of
+    variance and m = (N - sum n_g^2 / N) / (G - 1) the cluster size that it sees.
+
+    Source: Fisher 1925; Donner 1986, Int. Stat. Rev. 54:67, eq. 2.1.
+
+    Args:
+        values: one per item, (n,).
+        clusters: the group of each item, (n,); two clusters or more, and fewer than items.
+
+    Raises:
+        EvalkitError: no values, one that is not finite, one cluster only, or as many clusters as items.
+    """
+    x = finite(values, "value")
+    codes = labels(clusters, len(x), "cluster")
+    sizes = np.bincount(codes).astype(float)
+    groups, n = len(sizes), len(x)
+    if not 2 <= groups < n:
+        raise EvalkitError(f"an intraclass correlation needs 2 clusters or more, and fewer than items; got {groups}")
+    means = sums_of_groups(x, codes) / sizes
+    between = float((sizes * np.square(means - x.mean())).sum()) / (groups - 1)
+    within = float(np.square(x - means[codes]).sum()) / (n - groups)
+    size = (n - float(np.square(sizes).sum()) / n) / (groups - 1)
+    total = between + (size - 1) * within
+    return max(0.0, (between - within) / total) if total > 0 else 0.0
