@@ -12,12 +12,14 @@ from evalkit.commands.compare import compare
 from evalkit.commands.judge import judge
 from evalkit.commands.judge_quality import judge_quality
 from evalkit.commands.power import power
+from evalkit.commands.report import report
 from evalkit.commands.run import run
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False, rich_markup_mode=None)
 app.command("run")(run)
 app.command("alpaca")(alpaca)
 app.command("compare")(compare)
+app.command("report")(report)
 app.command("power")(power)
 app.command("judge")(judge)
 app.command("judge-quality")(judge_quality)

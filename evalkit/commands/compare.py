@@ -101,7 +101,7 @@ def compare(
     if items is not None:
         write_differing(items, comparison)
     if html is not None:
-        from evalkit.comparing.page import write_page
+        from evalkit.comparing.page.build import write_page
 
         write_page(html, comparison)
     if as_json:
