@@ -1,13 +1,15 @@
 """Attention over a forest, registered with transformers: each tree apart, each branch blind to its siblings."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of PyTorch knows
 from torch import Tensor
 
-from trainer.forest import Forest
+from trainer.forest import Forest, Tree
 
 NAME = "halotheory_forest"
 
@@ -72,19 +74,31 @@ def attention(
         raise UnsupportedModelError(type(module).__name__)
     if memory is not None and memory.open:
         memory.keys[module.layer_idx], memory.values[module.layer_idx] = key.detach(), value.detach()
+    attend = partial(_attend, scale=scaling, dropout=dropout, softcap=softcap)
     lengths = [tree.length for tree in forest.trees]
     parts = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
     attended = []
-    for at, (q, k, v) in enumerate(parts):
-        tree = forest.trees[at]
-        if tree.borrowed is not None:
-            assert memory is not None
-            prompt = slice(tree.borrowed, tree.borrowed + tree.prompt)
-            k = torch.cat([memory.keys[module.layer_idx][:, :, prompt], k], dim=2)
-            v = torch.cat([memory.values[module.layer_idx][:, :, prompt], v], dim=2)
-        states = _attend(q, _repeated(k, q), _repeated(v, q), forest.mask(at), scaling, dropout, softcap)
-        attended.append(states.transpose(1, 2))
-    return torch.cat(attended, dim=1), None
+    for at, (tree, states) in enumerate(zip(forest.trees, parts, strict=True)):
+        if tree.stem:
+            q, k, v = (part[:, :, : tree.stem] for part in states)
+            attended.append(attend(q, k, v, None))
+        if tree.others:
+            q, k, v = (part[:, :, tree.stem :] for part in states)
+            prompt = _prompt(tree, states, memory, module.layer_idx)
+            if prompt is not None:
+                k, v = torch.cat([prompt[0], k], dim=2), torch.cat([prompt[1], v], dim=2)
+            attended.append(attend(q, k, v, partial(forest.mask, at)))
+    return torch.cat([part.transpose(1, 2) for part in attended], dim=1), None
+
+
+def _prompt(tree: Tree, states: Sequence[Tensor], memory: Memory | None, layer: int) -> tuple[Tensor, Tensor] | None:
+    """Return keys and values of a tree's prompt, where its part of the row behind the stem has not got them."""
+    if tree.borrowed is not None:
+        assert memory is not None
+        prompt = slice(tree.borrowed, tree.borrowed + tree.prompt)
+        return memory.keys[layer][:, :, prompt], memory.values[layer][:, :, prompt]
+    _, keys, values = states
+    return (keys[:, :, : tree.prompt], values[:, :, : tree.prompt]) if tree.stem else None
 
 
 def _repeated(states: Tensor, query: Tensor) -> Tensor:
@@ -97,21 +111,39 @@ def _attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor,
-    scaling: float | None,
+    mask: Callable[[torch.dtype], Tensor] | None,
+    *,
+    scale: float | None,
     dropout: float,
     softcap: float | None,
 ) -> Tensor:
-    if softcap is None and query.device.type == "cpu" and query.dtype == torch.bfloat16:
+    """Return attention under a mask of the scores' dtype, or causal attention where there is none."""
+    key, value = _repeated(key, query), _repeated(value, query)
+    if softcap is not None:
+        return _capped(query, key, value, mask, scale, dropout, softcap)
+    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
         with torch.autocast("cpu", enabled=False):  # in bfloat16 the kernel's backward pass takes thrice as long
-            states = (query.float(), key.float(), value.float())
-            attended = F.scaled_dot_product_attention(*states, attn_mask=mask, dropout_p=dropout, scale=scaling)
-            return attended.to(query.dtype)
-    if softcap is None:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout, scale=scaling)
-    scores = query @ key.transpose(2, 3) * (scaling if scaling is not None else query.shape[-1] ** -0.5)
+            whole = partial(_attend, scale=scale, dropout=dropout, softcap=None)
+            return whole(query.float(), key.float(), value.float(), mask).to(query.dtype)
+    added = None if mask is None else mask(query.dtype)
+    return F.scaled_dot_product_attention(
+        query, key, value, attn_mask=added, dropout_p=dropout, is_causal=mask is None, scale=scale
+    )
+
+
+def _capped(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Callable[[torch.dtype], Tensor] | None,
+    scale: float | None,
+    dropout: float,
+    softcap: float,
+) -> Tensor:
+    scores = query @ key.transpose(2, 3) * (scale if scale is not None else query.shape[-1] ** -0.5)
     scores = softcap * torch.tanh(scores / softcap)
-    weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+    added = scores.new_full(scores.shape[2:], float("-inf")).triu(1) if mask is None else mask(scores.dtype)
+    weights = (scores + added).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
     return F.dropout(weights, dropout) @ value
 
 

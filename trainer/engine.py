@@ -89,6 +89,11 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return accelerator.distributed_type == DistributedType.FSDP
 
 
+def holds_all_weights(accelerator: Accelerator) -> bool:
+    """Return whether every process has the whole model: neither FSDP nor DeepSpeed has cut it up."""
+    return accelerator.distributed_type.value in {"NO", "MULTI_CPU", "MULTI_GPU"}
+
+
 def gathered(accelerator: Accelerator, policy: Any) -> dict[str, Tensor]:
     """Return the weights of a sharded policy's model by name, whole, on the main process. Called by every process."""
     state = accelerator.get_state_dict(policy)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 from trainer.batch import Sequences, Tokens
 
+APART = 384
+"""Tokens of a tree from which on its stem is attended to apart, as a causal sequence: half of a long mask is empty."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
@@ -32,6 +35,16 @@ class Tree:
     def length(self) -> int:
         """How many tokens of the row are this tree's."""
         return sum(self.branches) + (self.prompt if self.borrowed is None else 0)
+
+    @property
+    def stem(self) -> int:
+        """How many of these stand as in a sequence of their own: prompt and first branch of a long tree."""
+        return self.prompt + self.branches[0] if self.borrowed is None and self.length >= APART else 0
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The branches behind the stem."""
+        return self.branches[1:] if self.stem else self.branches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +75,23 @@ class Forest:
     offset: Tensor
     shape: tuple[int, int]
     prompts: Mapping[bytes, int]
-    _masks: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    _masks: dict[tuple[int, torch.dtype], Tensor] = field(default_factory=dict, repr=False, compare=False)
 
-    def mask(self, at: int) -> Tensor:
-        """Return which tokens each token of a tree may see, bool, (row tokens, prompt and branch tokens)."""
-        if at not in self._masks:
-            self._masks[at] = _mask(self.trees[at]).to(self.input_ids.device)
-        return self._masks[at]
+    def mask(self, at: int, dtype: torch.dtype) -> Tensor:
+        """Return what is added to the scores of a tree's tokens behind its stem, 0 or -inf.
+
+        Args:
+            at: which tree.
+            dtype: of the scores.
+
+        Returns:
+            (tokens of the row behind the stem, prompt and branches behind the stem).
+        """
+        if (at, dtype) not in self._masks:
+            unseen = ~_seen(self.trees[at]).to(self.input_ids.device)
+            mask = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device)
+            self._masks[at, dtype] = mask.masked_fill_(unseen, float("-inf"))
+        return self._masks[at, dtype]
 
     def by_completion(self, values: Tensor) -> Tensor:
         """Return values of the scored tokens, (scored,), as (sequences, longest completion), 0 behind each."""
@@ -127,10 +150,10 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
     )
 
 
-def _mask(tree: Tree) -> Tensor:
-    """Return which keys (the prompt, then the branches) each query (the row's part of the tree) may see."""
-    lengths = (tree.prompt, *tree.branches)
-    part = np.repeat(np.arange(len(lengths)), lengths)  # 0: the prompt; k: branch k
+def _seen(tree: Tree) -> Tensor:
+    """Return which keys (the prompt, then the branches behind the stem) each token of the row behind it may see."""
+    lengths = (tree.prompt, *tree.others)
+    part = np.repeat(np.arange(len(lengths)), lengths)  # 0: the prompt; k: the k-th of these branches
     at = np.arange(len(part))
     seen = ((part == part[:, None]) | (part == 0)) & (at <= at[:, None])
-    return torch.from_numpy(seen[len(part) - tree.length :])
+    return torch.from_numpy(seen[len(part) - (tree.length - tree.stem) :])

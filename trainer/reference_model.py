@@ -15,7 +15,7 @@ from torch import Tensor
 from halotheory.contract import Loss
 from trainer.batch import Sequences, matched, mismatched
 from trainer.config import AlignConfig
-from trainer.engine import loaded_everywhere
+from trainer.engine import holds_all_weights, loaded_everywhere
 from trainer.errors import TrainerError
 from trainer.models import load_model
 from trainer.order import Indices
@@ -113,7 +113,7 @@ def _named(
 
 def _kept(model: ReferenceModel, starting: ReferenceModel, accelerator: Accelerator) -> Callable[[Sequences], Tensor]:
     """Return the sums of a model that stays, for completions that nobody knows beforehand."""
-    if accelerator.distributed_type.value not in {"NO", "MULTI_CPU", "MULTI_GPU"}:
+    if not holds_all_weights(accelerator):
         raise TrainerError(
             f"--reference-point sampled: a model sharded by {accelerator.distributed_type.value} cannot be sampled "
             "from at each step; take mismatched"

@@ -5,9 +5,11 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from trainer import metrics
 from trainer.batch import matched, mismatched
+from trainer.engine import holds_all_weights
 from trainer.logps import Scores
 from trainer.order import Indices
 from trainer.reference_point import NEEDS_MISMATCHED, faded
@@ -92,6 +94,11 @@ def _clipped(training: Training) -> float:
         for weight in weights:
             if weight.grad is not None:
                 weight.grad.div_(training.scale.value)
+    if holds_all_weights(training.accelerator):
+        norm = get_total_norm(weight.grad for weight in weights if weight.grad is not None)
+        if norm + 1e-6 > max_norm:  # else the gradients would be multiplied by 1
+            clip_grads_with_norm_(weights, max_norm, norm)
+        return float(norm)
     norm = training.accelerator.clip_grad_norm_(weights, max_norm)
     assert norm is not None
     return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)

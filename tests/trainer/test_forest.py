@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.trainer.test_batch import CPU
@@ -61,7 +61,8 @@ def test_a_prompt_stands_once_in_the_row_however_many_completions_follow_it() ->
     assert forest.positions.tolist() == [[0, 1, 2, 3, 4, 3, 3, 4, 0, 1, 2, 3]]
     assert forest.targets.tolist() == [8, 9, 10, 8, 9, 31, 32, 33]
     assert forest.sources.tolist() == [2, 3, 2, 2, 6, 8, 9, 10]
-    assert forest.mask(0).int().tolist()[5] == [1, 1, 1, 0, 0, 1, 0, 0]  # a branch sees the prompt and itself
+    seen = forest.mask(0, torch.float32) == 0
+    assert seen.int().tolist()[5] == [1, 1, 1, 0, 0, 1, 0, 0]  # a branch sees the prompt and itself
     assert forest.by_completion(torch.arange(1.0, 9.0)).tolist() == [[1, 2, 0], [6, 7, 8], [3, 0, 0], [4, 5, 0]]
 
 
@@ -71,16 +72,28 @@ def test_a_borrowed_prompt_is_not_in_the_row() -> None:
     assert forest.input_ids.tolist() == [[8, 9, 31, 32, 33, 40, 41, 8]]
     assert forest.positions.tolist() == [[1, 2, 3, 4, 5, 0, 1, 2]]
     assert forest.sources.tolist() == [8 + 8, 0, 8 + 2, 2, 3, 6]  # the lender's row goes on behind this one's 8 tokens
-    assert forest.mask(1).int().tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
+    seen = forest.mask(1, torch.float32) == 0
+    assert seen.int().tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
 
 
-@settings(max_examples=25)
+def test_the_stem_of_a_long_tree_stands_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.forest.APART", 8)
+    long, short = grow(SHARED, CPU).trees
+    assert (long.length, long.stem, long.others) == (8, 5, (1, 2))
+    assert (short.length, short.stem, short.others) == (4, 0, (3,))
+    seen = grow(SHARED, CPU).mask(0, torch.float32) == 0
+    assert seen.int().tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 1, 0], [1, 1, 1, 0, 1, 1]]
+
+
+@pytest.mark.parametrize("apart", [0, 384])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pairs=st.lists(st.tuples(st.sampled_from([[5, 6, 7], [30], [8] * 9]), IDS), min_size=2, max_size=6), data=st.data()
 )
 def test_forests_and_padded_rows_give_the_same_log_probabilities(
-    pairs: list[tuple[list[int], list[int]]], data: st.DataObject
+    apart: int, pairs: list[tuple[list[int], list[int]]], data: st.DataObject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("trainer.forest.APART", apart)
     here, policy = sequences(pairs), Policy(model())
     order = data.draw(st.permutations(range(len(pairs))))
     other = Sequences(prompts=here.prompts, completions=tuple(here.completions[at] for at in order))
@@ -99,8 +112,11 @@ def test_forests_and_padded_rows_give_the_same_log_probabilities(
 @pytest.mark.parametrize(
     "name", ["Llama", "Qwen2", "Qwen3", "Mistral", "Gemma2", "GPTNeoX", "Phi3", "Olmo2", "Mixtral"]
 )
-@pytest.mark.parametrize("checkpointing", [False, True])
-def test_architectures_read_forests_with_the_gradients_of_padded_rows(name: str, checkpointing: bool) -> None:
+@pytest.mark.parametrize(("checkpointing", "apart"), [(False, 384), (True, 384), (False, 0)])
+def test_architectures_read_forests_with_the_gradients_of_padded_rows(
+    name: str, checkpointing: bool, apart: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.forest.APART", apart)
     policy = Policy(model(name))
     expected = torch.autograd.grad(policy(pad(SHARED, CPU)).sum(), list(policy.parameters()))
     assert pack_if_exact(policy, policy, SHARED, longest=16) is None

@@ -14,7 +14,7 @@ def test_values_and_gradients_are_those_of_log_softmax(
     kept: int, chunk: int, biased: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head, "KEPT", kept)
-    monkeypatch.setattr(head, "_CHUNK", chunk)
+    monkeypatch.setattr(head, "_BLOCK", {"cpu": chunk})
     torch.manual_seed(0)
     hidden, weight = torch.randn(7, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
     bias = torch.randn(11, requires_grad=True) if biased else None
