@@ -1,0 +1,1 @@
+"""Pairwise judging by a model behind an OpenAI-compatible endpoint."""
