@@ -14,7 +14,7 @@ from evalkit.sandbox.processes import Pipe, Process, Stream, watch
 from evalkit.sandbox.records import Ending, Limits, Outcome
 from evalkit.sandbox.sandbox import REPORT_BYTES, Sandbox
 
-_CHECKER = Limits(seconds=10, processes=4)  # of the test's own process
+_CHECKER = Limits(seconds=10)  # of the test's own process
 ENDED = "the completion ended its process"  # as inside/roles.py says it
 _KILLED, _OUT_OF_TIME = 128 + 9, 128 + 24
 

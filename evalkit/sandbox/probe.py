@@ -9,12 +9,12 @@ from pathlib import Path
 
 from evalkit.errors import EvalkitError
 from evalkit.sandbox.backends import BACKENDS, SCRATCH, places
-from evalkit.sandbox.records import Limits
+from evalkit.sandbox.records import Ending, Limits
 from evalkit.sandbox.sandbox import Sandbox
 
 KINDS = ("auto", *BACKENDS)
 _SYSTEM = ("/", "/etc", "/home", "/proc", "/root", "/sys", "/usr", "/var")
-_LIMITS = Limits(seconds=5, processes=8, scratch_bytes=2 * 2**20, memory_bytes=256 * 2**20)
+_LIMITS = Limits(seconds=5, wall_seconds=30, processes=8, scratch_bytes=2 * 2**20, memory_bytes=256 * 2**20)
 
 _PROBE = """
 import ctypes, json, os, socket, sys
@@ -125,7 +125,7 @@ def why_not(kind: str) -> str:
         except OSError as error:
             return f"{error.filename or 'it'} cannot be started: {error.strerror}"
     if not outcome.passed:
-        return outcome.reason + _last_line(outcome.stderr)
+        return f"{outcome.reason}{_last_line(outcome.stderr) if outcome.ending is not Ending.ERROR else ''}"
     could = [what for what, happened in json.loads(outcome.stdout).items() if happened]
     return f"a program in it can {', '.join(could)}" if could else ""
 

@@ -1,12 +1,12 @@
 """What a sandboxed program may use, and how it ended."""
 
+import math
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 MEBIBYTE = 2**20
 FILES = 64
-GRACE = 3.0
 
 
 class Ending(StrEnum):
@@ -25,8 +25,8 @@ class Limits:
     """What a program may use.
 
     Attributes:
-        seconds: processor time of each of its processes, s; the clock on the wall ends them all after four times as
-            long and 3 s more, so that a busy machine does not change the outcome and a sleeping program ends.
+        seconds: processor time of each of its processes, s, rounded up.
+        wall_seconds: until all are killed, s; the longer this is, the less a busy machine changes the outcome.
         memory_bytes: address space of each process; all together have at most `processes` times as much.
         processes: processes and threads at a time.
         output_bytes: what standard output and standard error may carry, each.
@@ -34,6 +34,7 @@ class Limits:
     """
 
     seconds: float = 3.0
+    wall_seconds: float = 15.0
     memory_bytes: int = 512 * MEBIBYTE
     processes: int = 8
     output_bytes: int = 4 * MEBIBYTE
@@ -44,15 +45,10 @@ class Limits:
             if not value > 0:
                 raise ValueError(f"{name} must be positive, not {value}")
 
-    @property
-    def wall_seconds(self) -> float:
-        """Seconds on the wall clock until everything is killed."""
-        return 4 * self.seconds + GRACE
-
     def inside(self) -> dict[str, int]:
         """Return the limits that the kernel keeps for each process."""
         return {
-            "cpu_seconds": max(1, round(self.seconds)),
+            "cpu_seconds": math.ceil(self.seconds),
             "memory_bytes": self.memory_bytes,
             "processes": self.processes,
             "file_bytes": self.scratch_bytes,

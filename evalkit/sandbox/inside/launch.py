@@ -22,6 +22,6 @@ def main() -> None:
         sys.argv[:] = [""]
         confine.confine(spec["limits"], spec["user"])
     except OSError as error:
-        print(f"{error.strerror or error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         sys.exit(SETUP_FAILED)
     roles.ROLES[spec["role"]](spec)

@@ -71,7 +71,8 @@ def serve(spec: Mapping[str, Any]) -> None:
     namespace: dict[str, Any] = {}  # no __name__, as code_eval runs completions
     try:
         exec(compile(spec["program"], "<completion>", "exec"), namespace)  # noqa: S102 (what the sandbox is for)
-        function = namespace[spec["entry_point"]]
+        if (function := namespace.get(spec["entry_point"])) is None:
+            raise NameError(f"name {spec['entry_point']!r} is not defined")
     except BaseException as error:
         channel.send(_raised(error))
         return
