@@ -9,6 +9,7 @@ from evalkit import __version__
 from evalkit.command import run_command
 from evalkit.commands.alpaca import alpaca
 from evalkit.commands.compare import compare
+from evalkit.commands.import_runs import import_runs
 from evalkit.commands.judge import judge
 from evalkit.commands.judge_quality import judge_quality
 from evalkit.commands.power import power
@@ -20,6 +21,7 @@ app.command("run")(run)
 app.command("alpaca")(alpaca)
 app.command("compare")(compare)
 app.command("report")(report)
+app.command("import")(import_runs)
 app.command("power")(power)
 app.command("judge")(judge)
 app.command("judge-quality")(judge_quality)

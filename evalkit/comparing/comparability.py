@@ -5,10 +5,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evalkit.comparing.evaluation import Evaluation
+from evalkit.comparing.matching import Matched
 from evalkit.errors import EvalkitError
 
 # settings that decide what a score means: two judges are two scales
-_REFUSED = (("judge", "judge"), ("judge_model", "judge"), ("reference", "reference outputs"))
+_REFUSED = (
+    ("judge", "judge"),
+    ("judge_model", "judge"),
+    ("template", "prompt of the judge"),
+    ("baseline", "baseline of the judge"),
+)
 
 # settings that move scores, though their scale is the same
 _WARNED = (
@@ -27,7 +33,7 @@ _WARNED = (
 
 
 def check_comparable(runs: Mapping[str, Evaluation], benchmarks: Sequence[str]) -> None:
-    """Refuse runs whose scores are on different scales: other judges, references, or versions of a task.
+    """Refuse runs whose scores are on different scales: other judges, baselines of judges, or versions of a task.
 
     Raises:
         EvalkitError: naming what differs.
@@ -45,6 +51,20 @@ def check_comparable(runs: Mapping[str, Evaluation], benchmarks: Sequence[str]) 
                 f"{task}: the runs were scored by different versions of the task ({_listed(values)}); score both by "
                 "one, or compare all the same with --allow-differences"
             )
+
+
+def check_same_questions(matched: Matched, pair: tuple[str, str], benchmark: str) -> None:
+    """Refuse judged runs where the judge was asked against other outputs, or about something else.
+
+    Raises:
+        EvalkitError: naming how many.
+    """
+    if benchmark.startswith("judge:") and matched.different_prompts:
+        raise EvalkitError(
+            f"{', '.join(pair)}: {benchmark}: {matched.different_prompts} of {len(matched.keys)} prompts were judged "
+            "against other outputs or by another question; judge both alike, or compare all the same with "
+            "--allow-differences"
+        )
 
 
 def differences(runs: Mapping[str, Evaluation], benchmarks: Sequence[str]) -> list[str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evalkit.comparing.caveats import caveats
-from evalkit.comparing.comparability import check_comparable
+from evalkit.comparing.comparability import check_comparable, check_same_questions
 from evalkit.comparing.evaluation import Evaluation, Key
-from evalkit.comparing.matching import Matched, match
+from evalkit.comparing.matching import Matched, has_equal_subsets, match
 from evalkit.comparing.procedure import SUBSET, Procedure, adjusted, difference, family_size
 from evalkit.comparing.reading import ReadOptions, baseline_name, read_evaluations
 from evalkit.errors import EvalkitError
@@ -126,7 +126,8 @@ def compare(
     """Return the paired comparison of finished evaluations.
 
     Items are the same if benchmark, subset and content hash are. Subsets are pooled: every item counts once, as in
-    the scores of bbh and mmlu, and each discordant item is a win or a loss whatever its subset.
+    the scores of bbh and mmlu, and each discordant item is a win or a loss whatever its subset; but where a run's
+    score is the mean of its subsets' means, so is the difference.
 
     Args:
         runs: paths of evaluations, `NAME=PATH` to name one; see `evalkit.comparing.reading.read_sources`. The order
@@ -153,7 +154,9 @@ def compare(
         if all_pairs
         else [(name, against_all) for name in loaded if name != against_all]
     )
-    compared = _compared(loaded, pairs, chosen, procedure, allow_partial=allow_partial)
+    compared = _compared(
+        loaded, pairs, chosen, procedure, allow_partial=allow_partial, allow_differences=allow_differences
+    )
     if pairs and not compared:
         raise EvalkitError("the runs have no benchmark in common; there is nothing to compare")
     return Comparison(
@@ -162,7 +165,7 @@ def compare(
         runs=loaded,
         benchmarks=tuple(chosen),
         scores=tuple(
-            _score(loaded[name], name, benchmark, procedure)
+            score(loaded[name], name, benchmark, procedure)
             for benchmark in chosen
             for name in loaded
             if benchmark in loaded[name].items
@@ -207,6 +210,7 @@ def _compared(
     procedure: Procedure,
     *,
     allow_partial: bool,
+    allow_differences: bool,
 ) -> tuple[Compared, ...]:
     """Return every comparison that is made, adjusted within its family."""
     unadjusted = []
@@ -214,6 +218,8 @@ def _compared(
         for pair in pairs:
             if all(benchmark in runs[name].items for name in pair):
                 matched = match(runs, pair, benchmark, allow_partial=allow_partial)
+                if not allow_differences:
+                    check_same_questions(matched, pair, benchmark)
                 paired = difference(matched, benchmark, procedure)
                 run, baseline = pair
                 unadjusted.append(
@@ -251,8 +257,13 @@ def detectable(paired: PairedDifference, family: int) -> float | None:
     return float((ndtri(1 - alpha / 2 / family) + ndtri(POWER)) * error)
 
 
-def _score(run: Evaluation, name: str, benchmark: str, procedure: Procedure) -> Score:
-    from evalkit.statistics import clustered
+def score(run: Evaluation, name: str, benchmark: str, procedure: Procedure) -> Score:
+    """Return a run's score on a benchmark, over the items that have one.
+
+    Raises:
+        EvalkitError: none has.
+    """
+    from evalkit.statistics import clustered, macro_average
 
     items = run.items[benchmark]
     scored = {key: item for key, item in items.items() if item.score is not None}
@@ -261,11 +272,14 @@ def _score(run: Evaluation, name: str, benchmark: str, procedure: Procedure) -> 
     scores = [item.score for item in scored.values() if item.score is not None]
     subsets = [subset for subset, _ in scored]
     groups = subsets if procedure.clusters == SUBSET else [item.cluster for item in scored.values()]
-    found = (
-        estimate(scores, strata=subsets, level=procedure.level)
-        if procedure.clusters is None
-        else clustered(scores, groups, level=procedure.level)
-    )
+    if has_equal_subsets(run, benchmark):
+        found = macro_average(scores, subsets, level=procedure.level)
+    elif procedure.clusters is not None:
+        found = clustered(scores, groups, level=procedure.level)
+    elif len(set(groups)) < len(groups):  # answers to one prompt belong together, whatever their subset
+        found = estimate(scores, clusters=groups, level=procedure.level)
+    else:
+        found = estimate(scores, strata=subsets, level=procedure.level)
     return Score(run=name, benchmark=benchmark, estimate=found, failed=len(items) - len(scored))
 
 

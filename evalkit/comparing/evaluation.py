@@ -59,7 +59,7 @@ class Item:
         metric: what the score is, with the filter of answers: `exact_match,strict-match`.
         higher_is_better: the direction of the score.
         prompt_hash: a hash of the prompt as the model got it; "" where the source has none.
-        cluster: what the item belongs to, from the column that was asked for; "" without.
+        cluster: what the item belongs to, from the column that was asked for, or else `cluster`; its id without.
         num_samples: answers of which the score is the mean.
         error: why there is no score.
         texts: where they were asked for.
@@ -102,7 +102,8 @@ def evaluation(source: Source, *, texts: bool = False, cluster: str | None = Non
     """Return the checked items of a source.
 
     A row has `benchmark`, `id` and `score` (a number, or null where the item failed), and may have `subset`,
-    `metric`, `higher_is_better`, `prompt_hash`, `num_samples`, `error`, `prompt`, `response`, `prediction`, `target`.
+    `metric`, `higher_is_better`, `prompt_hash`, `num_samples`, `cluster`, `error`, `prompt`, `response`, `prediction`,
+    `target`.
 
     Args:
         source: what an importer found.
@@ -145,7 +146,7 @@ def _item(place: str, row: Row, *, texts: bool, cluster: str | None) -> tuple[st
         metric=str(row.get("metric") or ""),
         higher_is_better=bool(row.get("higher_is_better", True)),
         prompt_hash=str(row.get("prompt_hash") or ""),
-        cluster="" if cluster is None else str(row[cluster]),
+        cluster=str(row.get(cluster or "cluster") or row["id"]),
         num_samples=_num_samples(place, row.get("num_samples")),
         error=str(row.get("error") or "") if row["score"] is None else "",
         texts=_texts(row) if texts else None,
@@ -171,8 +172,12 @@ def _num_samples(place: str, number: Any) -> int:
 
 
 def _texts(row: Row) -> Texts:
-    names = ("prompt", "response", "prediction", "target")
-    return Texts(**{name: readable(row.get(name)) for name in names})
+    return Texts(
+        prompt=readable(row.get("prompt")),
+        response=readable(row.get("response")),
+        prediction=readable(row.get("prediction")),
+        target=readable(row.get("target", row.get("baseline_response"))),  # the latter where a judge compares
+    )
 
 
 def readable(value: Any) -> str:

@@ -19,13 +19,14 @@ class Matched:
         keys: subset and content hash, (n,).
         first: scores of the first run, (n,).
         second: scores of the second, (n,).
-        clusters: what each item belongs to, (n,); empty texts without clusters.
+        clusters: what each item belongs to, (n,); itself without clusters.
         unmatched: items that only the first, and only the second, has.
         failed: items of both that the first, and that the second, has no score for; left out, never wrong.
         different_prompts: shared items that the models were asked in other words.
         num_samples: the most answers of which a score is the mean.
         metric: what a score is.
         higher_is_better: its direction.
+        equal_subsets: whether the benchmark's score is the mean of its subsets' means.
     """
 
     keys: tuple[Key, ...]
@@ -38,6 +39,7 @@ class Matched:
     num_samples: int
     metric: str
     higher_is_better: bool
+    equal_subsets: bool
 
     @property
     def subsets(self) -> list[str]:
@@ -85,15 +87,21 @@ def match(runs: Mapping[str, Evaluation], pair: tuple[str, str], benchmark: str,
         num_samples=max(max(ours[key].num_samples, theirs[key].num_samples) for key in scored),
         metric=metric,
         higher_is_better=higher_is_better,
+        equal_subsets=any(has_equal_subsets(runs[name], benchmark) for name in pair),
     )
 
 
+def has_equal_subsets(run: Evaluation, benchmark: str) -> bool:
+    """Return whether a run's score on a benchmark is the mean of its subsets' means."""
+    return benchmark in (run.settings.get("equal_subsets") or ()) and len({key[0] for key in run.items[benchmark]}) > 1
+
+
 def _metric(pair: tuple[str, str], benchmark: str, items: Sequence[Item]) -> tuple[str, bool]:
-    metrics = {(item.metric, item.higher_is_better) for item in items}
+    metrics = {(item.metric, item.higher_is_better) for item in items if item.score is not None}
     if len(metrics) > 1:
         shown = ", ".join(sorted(f"{name or 'unnamed'}{'' if up else ' (lower is better)'}" for name, up in metrics))
         raise EvalkitError(f"{', '.join(pair)}: {benchmark} was scored by different metrics: {shown}; score both alike")
-    return next(iter(metrics))
+    return next(iter(metrics), ("", True))
 
 
 def _failed(items: Mapping[Key, Item], keys: Sequence[Key]) -> int:

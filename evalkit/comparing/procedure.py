@@ -28,8 +28,8 @@ class Procedure:
 
     Attributes:
         level: coverage of the intervals, in (0, 1); adjusted p-values below 1 - level are significant.
-        method: of METHODS. `auto` is `clustered` where clusters are named, else `mcnemar` (mid-p, with Tango's
-            interval) for scores of 0 and 1, and Student's `t` for others.
+        method: of METHODS. `auto` is `clustered` where clusters are named or items have a `cluster`, else
+            `mcnemar` (mid-p, with Tango's interval) for scores of 0 and 1, and Student's `t` for others.
         clusters: `subset`, or the column of a sample that says what an item belongs to.
         adjust: of ADJUSTMENTS: Holm's, Benjamini and Hochberg's, or no adjustment.
         family: of FAMILIES: what p-values are adjusted together: all, those of a benchmark, or each alone.
@@ -79,6 +79,8 @@ def difference(matched: Matched, benchmark: str, procedure: Procedure) -> Paired
     Raises:
         EvalkitError: a method that the scores do not allow, or a single cluster.
     """
+    if matched.equal_subsets:
+        return _over_subsets(matched, benchmark, procedure)
     if procedure.clusters is not None:
         return _over_clusters(matched, benchmark, procedure)
     return _over_items(matched, benchmark, procedure)
@@ -96,14 +98,13 @@ def _over_items(matched: Matched, benchmark: str, procedure: Procedure) -> Paire
             return paired_permutation(first, second, **resampled)
         case "bootstrap":
             return paired_bootstrap(first, second, **resampled)
-    found = paired_difference(first, second, level=level)
-    if procedure.method == "auto":
-        return found
+    if procedure.method == "auto":  # over clusters, where items have some, such as answers to one prompt
+        return paired_difference(first, second, clusters=matched.clusters, level=level)
     if not (is_binary(first) and is_binary(second)):
         raise EvalkitError(
             f"--method {procedure.method}: {benchmark} has scores other than 0 and 1; use t, permutation or bootstrap"
         )
-    return _of_counts(found, matched, procedure.method)
+    return _of_counts(paired_difference(first, second, level=level), matched, procedure.method)
 
 
 def _of_counts(found: PairedDifference, matched: Matched, method: str) -> PairedDifference:
@@ -137,6 +138,41 @@ def _over_clusters(matched: Matched, benchmark: str, procedure: Procedure) -> Pa
         case "wild-bootstrap":
             return wild_bootstrap(first, second, groups, **resampled)
     return clustered_difference(first, second, groups, level=level)
+
+
+def _over_subsets(matched: Matched, benchmark: str, procedure: Procedure) -> PairedDifference:
+    """Return the mean of the subsets' mean differences: items weigh 1 / n_s, their subsets are fixed."""
+    import numpy as np
+
+    from evalkit.statistics.clusters import against, sandwich
+
+    if procedure.method != "auto" or procedure.clusters is not None:
+        raise EvalkitError(
+            f"--method, --clusters: the score of {benchmark} is the mean of its subsets' means, which has one method "
+            "here; leave them out, or choose --benchmarks"
+        )
+    differences, subsets = matched.first - matched.second, np.array(matched.subsets)
+    _, codes = np.unique(subsets, return_inverse=True)
+    sizes = np.bincount(codes)
+    found = sandwich(
+        differences,
+        range(len(differences)),
+        strata=matched.subsets if sizes.min() > 1 else None,
+        weights=1 / sizes[codes],
+    )
+    p_value, test = against(found, 0.0)
+    return PairedDifference(
+        difference=found.mean,
+        n=len(differences),
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
+        interval=found.limits(procedure.level),
+        level=procedure.level,
+        interval_method=f"t, mean of {len(sizes)} subsets' means",
+        p_value=p_value,
+        test=test.replace("clusters", "items"),
+        assumptions="items are independent draws within fixed subsets; the mean difference is about normal",
+    )
 
 
 def _generator(procedure: Procedure, benchmark: str) -> "np.random.Generator":

@@ -24,11 +24,11 @@ def is_annotations(value: Any) -> bool:
 def read_annotations(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[Source]:
     """Return a source per model that is judged in the file; a file of one model is the usual case.
 
-    AlpacaEval's preference is 1 for the reference (output_1), 2 for the model (output_2), 1.5 for a tie, and between
+    AlpacaEval's preference is 1 for the baseline (output_1), 2 for the model (output_2), 1.5 for a tie, and between
     where the judge's probabilities were read; null where the judge gave no answer, which is a failed item here.
 
     Raises:
-        EvalkitError: a row without a column, or several references or judges for one model.
+        EvalkitError: a row without a column, or several baselines or judges for one model.
     """
     models: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for number, row in enumerate(rows, start=1):
@@ -42,7 +42,7 @@ def read_annotations(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[Sour
 
 def _source(path: Path, model: str, rows: list[tuple[str, Mapping[str, Any]]], *, several: bool) -> Source:
     settings: dict[str, Any] = {"model": model}
-    for key, column in (("judge", "annotator"), ("reference", "generator_1")):
+    for key, column in (("judge", "annotator"), ("baseline", "generator_1")):
         values = list(dict.fromkeys(str(row[column]) for _, row in rows if row.get(column) is not None))
         if len(values) > 1:
             raise EvalkitError(f"{path}: {model} has several of '{column}': {', '.join(values[:3])}; split the file")
@@ -60,7 +60,7 @@ def _source(path: Path, model: str, rows: list[tuple[str, Mapping[str, Any]]], *
 def _rows(rows: list[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Row]]:
     occurrences: Counter[str] = Counter()
     for place, row in rows:
-        instruction = content_hash(str(row["instruction"]))
+        instruction = content_hash(" ".join(str(row["instruction"]).split()))  # as `evalkit alpaca` names it
         occurrences[instruction] += 1
         number = occurrences[instruction]
         yield (
@@ -84,5 +84,5 @@ def _score(place: str, preference: Any) -> float | None:
     if preference is None or preference != preference:  # a NaN is how pandas writes a missing one
         return None
     if isinstance(preference, bool) or not isinstance(preference, int | float) or not 1 <= preference <= 2:
-        raise EvalkitError(f"{place}: preference {preference!r}; it lies between 1 (the reference) and 2 (the model)")
+        raise EvalkitError(f"{place}: preference {preference!r}; it lies between 1 (the baseline) and 2 (the model)")
     return float(preference) - 1

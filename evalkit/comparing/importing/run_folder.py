@@ -33,7 +33,7 @@ def read_run_folder(path: Path) -> Source:
         path=path,
         kind="evalkit run",
         rows=_rows(path / SAMPLES),
-        settings={**config, "versions": _versions(results)},
+        settings={**config, "versions": _versions(results), "equal_subsets": _equal_subsets(results)},
         file=path / SAMPLES,
     )
 
@@ -55,3 +55,13 @@ def _versions(results: Mapping[str, Any]) -> dict[str, str]:
             if isinstance(part, dict) and part.get("version") is not None:
                 found[f"{name}/{subset}" if subset else name] = str(part["version"])
     return found
+
+
+def _equal_subsets(results: Mapping[str, Any]) -> list[str]:
+    """Return the benchmarks whose score is the mean of their subsets' means."""
+    benchmarks = results.get("benchmarks")
+    return [
+        name
+        for name, found in (benchmarks.items() if isinstance(benchmarks, dict) else ())
+        if isinstance(found, dict) and "macro average" in str(found.get("method"))
+    ]

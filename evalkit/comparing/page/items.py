@@ -45,10 +45,8 @@ def item_data(comparison: Comparison, *, budget: int = BUDGET) -> ItemData:
     middle, to the first of some limits at which all items fit; if none does, the items at the end are left out.
     """
     found = list(differing(comparison))
-    for limit in _LIMITS:
-        packed = _Packed(comparison, found, limit)
-        if packed.size <= budget or limit == 0:
-            break
+    attempts = (_Packed(comparison, found, limit) for limit in _LIMITS)
+    packed = next(attempt for attempt in attempts if attempt.size <= budget or attempt.limit == 0)
     kept = packed.within(budget)
     return ItemData(
         json=packed.json(kept), count=kept, left_out=len(found) - kept, text_limit=packed.limit, cut=packed.cut
@@ -64,6 +62,7 @@ class _Packed:
         self.places = list(dict.fromkeys((one.benchmark, one.subset) for one in found))
         number = {place: index for index, place in enumerate(self.places)}
         self.beginnings = _beginnings(found) if limit else {}
+        self.directions = {one.benchmark: _higher_is_better(one) for one in found}
         self.items = [self._item(one, number[one.benchmark, one.subset]) for one in found]
         self.sizes = [len(json.dumps(item, ensure_ascii=False)) for item in self.items]
         self.size = sum(self.sizes)
@@ -107,7 +106,8 @@ class _Packed:
 
     def json(self, count: int) -> Markup:
         beginnings = [self.beginnings.get(place, "") for place in self.places]
-        value = {"runs": self.runs, "places": self.places, "beginnings": beginnings, "items": self.items[:count]}
+        places = [[*place, self.directions[place[0]]] for place in self.places]
+        value = {"runs": self.runs, "places": places, "beginnings": beginnings, "items": self.items[:count]}
         return script_json(value)
 
 
@@ -118,6 +118,10 @@ def script_json(value: Any) -> Markup:
         text = text.replace(character, f"\\u{ord(character):04x}")
     text = text.encode("utf-8", "replace").decode("utf-8")
     return Markup(text)  # noqa: S704 (what a browser could read as markup is escaped above)
+
+
+def _higher_is_better(one: Differing) -> bool:
+    return next(iter(one.items.values())).higher_is_better
 
 
 def _beginnings(found: Sequence[Differing]) -> dict[tuple[str, str], str]:

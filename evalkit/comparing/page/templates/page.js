@@ -13,8 +13,8 @@
 
   // An item is [place, id, prompt, target, answers]; an answer is null or [score, response, prediction, error, prompt].
   const items = data.items.map(([place, id, prompt, target, answers]) => ({
-    benchmark: data.places[place][0], subset: data.places[place][1], beginning: data.beginnings[place],
-    id, prompt, target, answers,
+    benchmark: data.places[place][0], subset: data.places[place][1], higher: data.places[place][2],
+    beginning: data.beginnings[place], id, prompt, target, answers,
   }));
   const score = (item, run) => (item.answers[run] === null ? undefined : item.answers[run][0]);
   const failed = (item, run) => score(item, run) === null;
@@ -84,8 +84,8 @@
     const element = made("span", `${data.runs[run]} ${shown(value)}`, "score");
     if (value === null) element.classList.add("failed");
     else if (Math.max(...numbers) > Math.min(...numbers)) {
-      if (value === Math.max(...numbers)) element.classList.add("high");
-      if (value === Math.min(...numbers)) element.classList.add("low");
+      if (value === Math.max(...numbers)) element.classList.add(item.higher ? "better" : "worse");
+      if (value === Math.min(...numbers)) element.classList.add(item.higher ? "worse" : "better");
     }
     return element;
   }
