@@ -4,7 +4,13 @@ from evalkit.statistics.bootstrap import clustered_bootstrap, paired_bootstrap
 from evalkit.statistics.caveats import EVERY_COMPARISON, JUDGE_NOISE, SEED_VARIANCE
 from evalkit.statistics.checks import is_binary
 from evalkit.statistics.choice import estimate, paired_difference
-from evalkit.statistics.clusters import clustered, clustered_difference, intraclass_correlation
+from evalkit.statistics.clusters import (
+    bias_reduced,
+    bias_reduced_difference,
+    clustered,
+    clustered_difference,
+    intraclass_correlation,
+)
 from evalkit.statistics.designs import (
     PairedDesign,
     PowerAnalysis,
@@ -50,6 +56,8 @@ __all__ = [
     "UnpairedDifference",
     "WinRate",
     "benjamini_hochberg",
+    "bias_reduced",
+    "bias_reduced_difference",
     "clustered",
     "clustered_bootstrap",
     "clustered_difference",

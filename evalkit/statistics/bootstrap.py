@@ -110,7 +110,9 @@ def bca_limits(observed: float, replicates: Array, influences: Array, level: flo
 
 def _quantiles(replicates: Array, at: Array) -> Interval:
     low, high = np.quantile(replicates, at)
-    return float(low), float(high)
+    # the means of right and wrong answers lie on a grid, and so do the limits: rounding must not exclude one
+    margin = 1e-12 * float(np.abs(replicates).max())
+    return float(low) - margin, float(high) + margin
 
 
 def clustered_bootstrap(

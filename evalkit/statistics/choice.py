@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evalkit.statistics.checks import finite, is_binary, labels, same_items, sums_of_groups
-from evalkit.statistics.clusters import clustered, clustered_difference
+from evalkit.statistics.clusters import bias_reduced, bias_reduced_difference, clustered
 from evalkit.statistics.means import t_interval
 from evalkit.statistics.paired import (
     INDEPENDENT_PAIRS,
@@ -28,8 +28,9 @@ def estimate(
 ) -> Estimate:
     """Return the mean of per-item scores with the interval that suits them.
 
-    Items in clusters of more than one: t over clusters, within the strata where there are several. Else scores of 0
-    and 1: Wilson's interval, over strata where there are several. Else: Student's t interval.
+    Items in clusters of more than one: t over clusters, within the strata where there are several, else bias-reduced
+    (which is the plain sandwich where clusters are of one size). Else scores of 0 and 1: Wilson's interval, over strata
+    where there are several. Else: Student's t interval.
 
     Args:
         scores: one number per item, (n,), finite.
@@ -44,6 +45,8 @@ def estimate(
     values = finite(scores)
     several = strata if strata is not None and len(set(strata)) > 1 else None
     if clusters is not None and len(set(clusters)) < len(values):
+        if several is None:
+            return bias_reduced(values, clusters, level=level)
         return clustered(values, clusters, strata=several, level=level)
     if not is_binary(values):
         return t_interval(values, level=level)
@@ -63,8 +66,8 @@ def paired_difference(
 ) -> PairedDifference:
     """Return the paired difference of two models' scores on the same items, with the test that suits them.
 
-    Items in clusters of more than one: t over clusters. Else scores of 0 and 1: Tango's interval and the mid-p McNemar
-    test. Else: Student's paired t.
+    Items in clusters of more than one: t over clusters, bias-reduced (which is the plain sandwich where clusters are
+    of one size). Else scores of 0 and 1: Tango's interval and the mid-p McNemar test. Else: Student's paired t.
 
     Args:
         first: one score per item, (n,).
@@ -77,7 +80,7 @@ def paired_difference(
     """
     a, b = same_items(first, second)
     if clusters is not None and len(set(clusters)) < len(a):
-        return clustered_difference(a, b, clusters, level=level)
+        return bias_reduced_difference(a, b, clusters, level=level)
     if not (is_binary(a) and is_binary(b)):
         return paired_t(a - b, level=level)
     _, wins, losses, _ = mcnemar_counts(a, b)

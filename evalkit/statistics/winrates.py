@@ -7,11 +7,21 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from evalkit.errors import EvalkitError
-from evalkit.statistics.checks import Array, check_resamples, finite, is_binary, labels, same_items, sums_of_groups
+from evalkit.statistics.checks import (
+    Array,
+    check_resamples,
+    finite,
+    is_binary,
+    labels,
+    normal_quantile,
+    same_items,
+    sums_of_groups,
+    t_quantile,
+)
 from evalkit.statistics.clusters import Clustered, against, sandwich
 from evalkit.statistics.permutation import sign_flip_p
 from evalkit.statistics.proportions import wilson, wilson_limits
-from evalkit.statistics.records import PairedDifference, WinRate
+from evalkit.statistics.records import Interval, PairedDifference, WinRate
 
 
 def win_rate(
@@ -45,23 +55,29 @@ def win_rate(
         return _binomial(values, level)
     found = sandwich(values, range(len(values)) if clusters is None else clusters, weights=weighted)
     p_value, test = against(found, 0.5)
-    units = f"{found.clusters} clusters" if clusters is not None else f"{found.clusters} preferences"
-    interval, method = found.limits(level), f"t, {units}"
-    if interval is not None:
-        interval = max(0.0, interval[0]), min(1.0, interval[1])
-    elif found.mean in (0.0, 1.0):
-        interval, method = wilson_limits(found.mean, found.clusters, level), f"Wilson over {units}, all alike"
+    units = f"{found.clusters} {'preferences' if clusters is None else 'clusters'}"
     return WinRate(
         win_rate=found.mean,
         n=len(values),
         **_counts(values),
-        interval=interval,
+        interval=_limits(found, level),
         level=level,
-        interval_method=method,
+        interval_method=f"Wilson at the effective size, {units}",
         p_value=p_value,
         test=test.replace("clusters", "clusters" if clusters is not None else "preferences"),
         assumptions=_assumptions(found, clustered=clusters is not None),
     )
+
+
+def _limits(found: Clustered, level: float) -> Interval | None:
+    """Return Wilson's limits at the effective size; None where preferences do not vary and are neither 0 nor 1."""
+    share = min(1.0, max(0.0, found.mean))
+    if share in (0.0, 1.0):
+        return wilson_limits(share, found.clusters, level)
+    if not found.error or not found.degrees:
+        return None
+    effective = share * (1 - share) / found.error**2
+    return wilson_limits(share, effective * (normal_quantile(level) / t_quantile(level, found.degrees)) ** 2, level)
 
 
 def _assumptions(found: Clustered, *, clustered: bool) -> str:
