@@ -66,6 +66,10 @@ def _digest(prompt: Tokens, completion: Tokens) -> bytes:
     return digest.digest()
 
 
+BUDGET = 2048
+"""Tokens of one forward pass of the reference model: more would be no faster, and take more memory than training."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Logps:
     """Log-probabilities under the reference model, by key.
@@ -225,7 +229,7 @@ def score(
     folder: Folder,
     accelerator: Any,
     *,
-    budget: int = 4096,
+    budget: int = BUDGET,
     seconds: float = 30.0,
 ) -> Logps:
     """Return the reference model's log-probabilities of all that is wanted: those on disk, and the others, computed.

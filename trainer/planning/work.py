@@ -17,15 +17,12 @@ from trainer.order import Indices, Order, share
 from trainer.padded import pad
 from trainer.planning.simulation import Microbatch
 from trainer.policy import Layout
-from trainer.reference import empty, keys, unscored
+from trainer.reference import BUDGET, empty, keys, unscored
 from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS
 from trainer.tokens import Places, TokenTable
 
 MOST_STEPS = 2000
 """Steps that are looked at; of a longer run, as many, evenly spaced."""
-
-REFERENCE_BUDGET = 4096
-"""Tokens that the reference model scores at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +206,7 @@ def _all_known(sequences: Sequences, known: set[bytes]) -> bool:
 
 def _largest(wanted: list[Sequences], loss: Loss, architecture: Any, packed: bool) -> Sequences | None:
     """Return the batch of the reference model's that takes the most."""
-    batches = unscored(wanted, empty(loss.kind == "token"), REFERENCE_BUDGET)
+    batches = unscored(wanted, empty(loss.kind == "token"), BUDGET)
     return max(batches, key=lambda one: _kept(count(lay_out(one, packed)), architecture), default=None)
 
 
