@@ -44,6 +44,10 @@ class Progress:
         if self._bar is not None:
             self._task = self._bar.add_task("loading the model", total=total, completed=finished)
 
+    def skip(self, items: int) -> None:
+        """Leave items that an earlier start has finished out of the estimate of the time left."""
+        self._skipped += items
+
     def say(self, message: str) -> None:
         """Show a line."""
         if self._bar is not None:

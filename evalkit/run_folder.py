@@ -1,10 +1,14 @@
 """A run on disk: its settings, the items scored so far, and the finished results."""
 
+import contextlib
+import fcntl
 import json
 import math
+import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +49,13 @@ class Run:
         path: its folder.
         config: the settings.
         items: every scored item, by benchmark, in the order of the file.
+        failed: by benchmark, the number of items without a score, because asking the model or the scorer failed.
     """
 
     path: Path
     config: Mapping[str, Any]
     items: Mapping[str, tuple[Item, ...]]
+    failed: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_run(path: Path) -> Run:
@@ -65,8 +71,12 @@ def read_run(path: Path) -> Run:
             raise EvalkitError(f"{path}: the run is not finished; start the same evalkit run again")
         raise EvalkitError(f"{path}: not a run: it has no {RESULTS}; give the --output of evalkit run")
     items: dict[str, list[Item]] = {}
+    failed: Counter[str] = Counter()
     seen: set[tuple[str, str, str]] = set()
     for line, row in read_json_lines(path / SAMPLES):
+        if row.get("score", 0) is None and row.get("error"):
+            failed[str(row.get("benchmark"))] += 1
+            continue
         item = _item(path / SAMPLES, line, row)
         key = (item.benchmark, item.subset, item.id)
         if key in seen:
@@ -75,7 +85,8 @@ def read_run(path: Path) -> Run:
         items.setdefault(item.benchmark, []).append(item)
     if not items:
         raise EvalkitError(f"{path / SAMPLES}: no items; nothing was scored")
-    return Run(path=path, config=read_config(path) or {}, items={name: tuple(rows) for name, rows in items.items()})
+    found = {name: tuple(rows) for name, rows in items.items()}
+    return Run(path=path, config=read_config(path) or {}, items=found, failed=dict(failed))
 
 
 def _item(file: Path, line: int, row: Mapping[str, Any]) -> Item:
@@ -121,6 +132,28 @@ def is_finished(path: Path) -> bool:
     return (path / RESULTS).is_file()
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to a run folder, which is made if it is not there.
+
+    Raises:
+        EvalkitError: another process is writing to it, or it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        folder = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise EvalkitError(f"{path}: {error.strerror or error}") from error
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)  # ends with the process, however that ends
+        except BlockingIOError as error:
+            raise EvalkitError(f"{path}: another evalkit run is writing to it; wait for its end") from error
+        yield
+    finally:
+        os.close(folder)
+
+
 def start_run(path: Path, config: Mapping[str, Any]) -> None:
     """Write the settings of a run that begins or goes on."""
     import yaml
@@ -144,21 +177,36 @@ def read_results(path: Path) -> dict[str, Any] | None:
 
 
 def write_part(path: Path, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Keep the samples of one finished subtask."""
+    """Keep the samples of one finished benchmark."""
     write_json_lines(path / PARTS / f"{name}.jsonl", rows)
 
 
 def read_part(path: Path, name: str) -> list[dict[str, Any]] | None:
-    """Return the samples of a subtask that an earlier start of the run has finished, or None."""
+    """Return the samples of a benchmark that an earlier start of the run has finished, or None."""
     file = path / PARTS / f"{name}.jsonl"
     return [row for _, row in read_json_lines(file)] if file.is_file() else None
 
 
-def finish_run(path: Path, results: Mapping[str, Any], samples: Iterable[Mapping[str, Any]]) -> None:
-    """Write samples, then results (their presence says that the run is finished), and drop the parts."""
+def journal_path(path: Path, name: str) -> Path:
+    """Return the file in which a benchmark's answers are kept until the run is finished."""
+    return path / PARTS / f"{name}.answers.jsonl"
+
+
+def finish_run(
+    path: Path, results: Mapping[str, Any], samples: Iterable[Mapping[str, Any]], *, keep_parts: bool = False
+) -> None:
+    """Write samples, then results (their presence says that the run is finished), and drop the parts.
+
+    Args:
+        path: the run folder.
+        results: what results.json holds.
+        samples: every item.
+        keep_parts: whether items failed, for which the same command asks again.
+    """
     write_json_lines(path / SAMPLES, samples)
     write_json(path / RESULTS, results)
-    shutil.rmtree(path / PARTS, ignore_errors=True)
+    if not keep_parts:
+        shutil.rmtree(path / PARTS, ignore_errors=True)
 
 
 def clear_run(path: Path) -> None:

@@ -4,7 +4,7 @@ import difflib
 import functools
 import importlib.util
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answered:
+    """An item with what the model wrote, for a scorer that is not lm-eval's.
+
+    Attributes:
+        doc: the item, a row of the data.
+        prompt: as the model got it.
+        responses: one text per sample, cut at the task's stop sequences.
+    """
+
+    doc: Mapping[str, Any]
+    prompt: str
+    responses: tuple[str, ...]
+
+
+Scorer = Callable[[Sequence[Answered]], Sequence[Mapping[str, Any]]]
+"""Returns, per answered item, what its line in samples.jsonl says: at least `score`, `metric` and `higher_is_better`,
+and any other fields, such as `num_correct`; or `score: None` and `error` for an item that could not be scored. It is
+called once for each subtask, after every answer is in the journal, and again when failed items are asked for anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Subtask:
     """One task of lm-eval within a benchmark: a subset of its items, scored alone.
 
@@ -27,6 +48,8 @@ class Subtask:
         digest: a hash of the settings, and of the data where it is local.
         num_rows: rows of the scored split, where it was counted beforehand.
         load: returns lm-eval's task; builds it, and reads the data, on the first call.
+        rescore: scores the model's texts in place of lm-eval, whose metrics are then ignored (let the task have the
+            metric `bypass`); None for lm-eval's own scoring.
     """
 
     subset: str
@@ -34,6 +57,7 @@ class Subtask:
     digest: str
     num_rows: int | None
     load: Callable[[], "Task"]
+    rescore: Scorer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +69,18 @@ class Benchmark:
         subtasks: in order.
         score_filter: the answer filter of lm-eval whose result is the score; None for the task's first.
         local: whether no part of it is read from the network.
+        score_metric: lm-eval's metric that is the score; None for the task's first that is a mean over items.
+        equal_subsets: whether every subset counts alike in the benchmark's score, whatever its number of items.
+        note: what a reader of the score should know; "" for nothing.
     """
 
     name: str
     subtasks: tuple[Subtask, ...]
     score_filter: str | None
     local: bool
+    score_metric: str | None = None
+    equal_subsets: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,13 +205,34 @@ def _from_index(name: str) -> Benchmark:
             f"unknown benchmark '{name}'{near}; give {', '.join(_PACKAGED)}, a task of lm-eval, or a .yaml file"
         )
     try:
-        tasks: dict[str, Task] = manager.load([name])["tasks"]
+        loaded: dict[str, Any] = manager.load([name])
     except Exception as error:  # lm-eval runs the task's own code here, and loads its data
         raise _cannot_build(f"benchmark '{name}'", error) from error
+    tasks: dict[str, Task] = loaded["tasks"]
     if not tasks:
         raise EvalkitError(f"benchmark '{name}' has no tasks in lm-eval")
     subtasks = [_indexed_subtask(task_name, task, single=len(tasks) == 1) for task_name, task in tasks.items()]
-    return Benchmark(name=name, subtasks=tuple(subtasks), score_filter=None, local=False)
+    aggregation = _aggregation(name, loaded.get("groups", {}).get(name)) if len(tasks) > 1 else _NO_AGGREGATION
+    return Benchmark(name=name, subtasks=tuple(subtasks), local=False, **aggregation)
+
+
+_NO_AGGREGATION: dict[str, Any] = {"score_filter": None}
+
+
+def _aggregation(name: str, group: Any) -> dict[str, Any]:
+    """Return how lm-eval makes one score of a group's tasks: its first metric over all leaves, weighted by size or not.
+
+    A group or tag without an aggregation has no score in lm-eval; the mean over its items stands in, with a note.
+    """
+    listed = getattr(group, "aggregate_metric_list", None) or []
+    if not listed:
+        return _NO_AGGREGATION | {
+            "note": f"{name}: lm-eval gives this group no score of its own; the score is the mean over all items"
+        }
+    first = listed[0]
+    filters = getattr(first, "filter_list", None) or [None]
+    score_filter = filters if isinstance(filters, str) else filters[0]
+    return {"score_metric": first.metric, "score_filter": score_filter, "equal_subsets": not first.weight_by_size}
 
 
 def _indexed_subtask(name: str, task: "Task", *, single: bool) -> Subtask:

@@ -1,6 +1,7 @@
 """An evaluation from a model and the names of benchmarks to a run folder."""
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,29 +17,36 @@ from evalkit.run_folder import (
     clear_run,
     finish_run,
     is_finished,
+    journal_path,
+    locked,
     read_config,
     read_part,
     read_results,
     start_run,
     write_part,
 )
+from evalkit.running import model as on_disk
+from evalkit.running.backends import ModelChoice, check_choice, checked_url, load
 from evalkit.running.benchmarks import Benchmark, Subtask, find_benchmarks
-from evalkit.running.model import Model, device_and_dtype, fingerprint, load_model, model_folder
+from evalkit.running.journal import Journal
+from evalkit.running.notes import notes
+from evalkit.running.recorder import Backend, Recorder
 from evalkit.running.results import benchmark_results
-from evalkit.running.scoring import score
+from evalkit.running.scoring import Scored, Settings, prepare, score
 
 DEFAULT_SEED = 1234  # lm-eval's own, so that few-shot examples are those of a bare lm-eval run
 
 # settings that may change between the start of a run and its resumption: they do not decide what is measured
-_NOT_COMPARED = ("evalkit", "model", "data_dir", "benchmarks", "batch_size")
+_NOT_COMPARED = ("evalkit", "model", "adapter", "data_dir", "benchmarks", "batch_size", "tokenizer")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
     """What is evaluated, and how; `config` is what config.yaml holds."""
 
-    folder: Path
+    choice: ModelChoice
     benchmarks: list[Benchmark]
+    settings: Settings
     config: dict[str, Any]
     output: Path
     overwrite: bool
@@ -51,45 +59,107 @@ def run(
     *,
     data_dir: Path | str | None = None,
     limit: int | None = None,
+    num_fewshot: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    samples: int = 1,
     backend: str = "hf",
+    adapter: str | None = None,
+    revision: str | None = None,
+    dtype: str | None = None,
+    device: str | None = None,
     batch_size: int | str = 8,
+    base_url: str | None = None,
+    tokenizer: str | None = None,
+    concurrency: int = 8,
+    timeout: float = 300.0,
+    max_retries: int = 5,
+    model_args: Mapping[str, Any] | None = None,
     seed: int = DEFAULT_SEED,
     chat_template: bool = False,
+    prompt_suffix: str | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
     """Score a model on benchmarks, and return what `output/results.json` then holds.
 
-    Finished subtasks are on disk; the same call goes on from there, and returns the stored results when the run is
-    finished.
+    Every answer is on disk as soon as it is there; the same call goes on from there, asks again for what failed, and
+    returns the stored results when the run is finished.
 
     Args:
-        model: a folder (config, tokenizer, safetensors) or a name on the hub.
+        model: a folder (config, tokenizer, safetensors), a name on the hub, or a server's name of it.
         benchmarks: names or task files, see `evalkit.running.benchmarks.find_benchmarks`.
         output: the run folder.
         data_dir: a folder with the benchmarks' data, for machines without a network.
         limit: only the first so many items of each subtask.
-        backend: `hf`.
+        num_fewshot: examples before each question, in place of the benchmark's own number.
+        temperature: of generation, 0 for greedy; None for the benchmark's own, which is greedy for the four.
+        top_p: the share of probability that is sampled from, in (0, 1]; all of it by default.
+        samples: answers per item of benchmarks that generate text; the item's score is their mean.
+        backend: `hf`, `vllm`, or `openai` for an OpenAI-compatible server.
+        adapter: folder of a LoRA adapter for the model.
+        revision: branch, tag or commit of a model on the hub.
+        dtype: precision of the weights; by default the model's own on a GPU, float32 elsewhere.
+        device: such as `cuda:1`; by default the GPU, if there is one.
         batch_size: prompts at a time, or `auto`.
-        seed: of everything random; greedy benchmarks use none but for few-shot examples drawn at random.
-        chat_template: whether prompts are rendered by the tokenizer's chat template.
+        base_url: of the server, such as `http://localhost:8000/v1`; its key is in the environment.
+        tokenizer: of a server's model, a folder or a name on the hub; needed for log-likelihoods alone.
+        concurrency: requests at a time to a server.
+        timeout: seconds to wait for a server's reply.
+        max_retries: of a request to a server.
+        model_args: further arguments of lm-eval's model class, such as `{"parallelize": True}`.
+        seed: of few-shot examples drawn at random, and of sampling.
+        chat_template: whether prompts are rendered by the tokenizer's chat template, or sent as conversations.
+        prompt_suffix: text at the end of every prompt; None for what the model card says, "" for nothing.
         overwrite: drop what another run left in `output`.
         show_progress: whether progress is shown on standard error.
 
     Raises:
         EvalkitError: bad input; or another run, with other settings, in `output`.
     """
-    _check_settings(backend=backend, limit=limit, batch_size=batch_size)
-    folder = Path(data_dir) if data_dir is not None else None
     with contextlib.ExitStack() as stack:
         warnings = stack.enter_context(quiet())
-        found = find_benchmarks(benchmarks, folder)
+        choice = ModelChoice(
+            name=model,
+            backend=backend,
+            folder=None,
+            adapter=on_disk.adapter_folder(adapter) if adapter is not None else None,
+            device=device or "",
+            dtype=dtype or "",
+            batch_size=batch_size,
+            chat_template=chat_template,
+            seed=seed,
+            base_url=checked_url(base_url) if base_url else "",
+            tokenizer=tokenizer or "",
+            concurrency=concurrency,
+            timeout=timeout,
+            max_retries=max_retries,
+            arguments=dict(model_args or {}),
+        )
+        check_choice(choice)
+        settings = Settings(
+            limit=limit,
+            seed=seed,
+            chat_template=chat_template,
+            num_fewshot=num_fewshot,
+            generation=_generation(temperature, top_p, samples),
+            samples=samples,
+            prompt_suffix=prompt_suffix or "",
+        )
+        _check_settings(settings)
+        found = find_benchmarks(benchmarks, Path(data_dir) if data_dir is not None else None)
         if Path(model).expanduser().is_dir() and all(benchmark.local for benchmark in found):
             stack.enter_context(offline())
-        settings = {"limit": limit, "seed": seed, "chat_template": chat_template, "backend": backend}
-        config = _config(model, found, folder, settings | {"batch_size": batch_size})
+        choice = _located(choice, revision)
+        if prompt_suffix is None:
+            settings = _with_control_token(settings, choice)
         plan = _Plan(
-            folder=model_folder(model), benchmarks=found, config=config, output=Path(output), overwrite=overwrite
+            choice=choice,
+            benchmarks=found,
+            settings=settings,
+            config=_config(choice, settings, found, data_dir),
+            output=Path(output),
+            overwrite=overwrite,
         )
         finished = _finished_before(plan)
         progress = stack.enter_context(Progress(show=show_progress))
@@ -99,38 +169,107 @@ def run(
         return _evaluate(plan, progress, warnings)
 
 
-def _check_settings(*, backend: str, limit: int | None, batch_size: int | str) -> None:
-    if backend != "hf":
-        raise EvalkitError(f"--backend {backend}: not available yet; use --backend hf")
-    if limit is not None and limit < 1:
-        raise EvalkitError(f"--limit {limit}: must be at least 1")
-    if batch_size != "auto" and (not isinstance(batch_size, int) or batch_size < 1):
-        raise EvalkitError(f"--batch-size {batch_size}: must be a number of at least 1, or auto")
+def _generation(temperature: float | None, top_p: float | None, samples: int) -> dict[str, Any]:
+    """Return the settings of generation that replace a task's own.
+
+    Raises:
+        EvalkitError: a temperature or top-p that is none, or several samples of one greedy answer.
+    """
+    if temperature is not None and not 0 <= temperature < float("inf"):
+        raise EvalkitError(f"--temperature {temperature}: must be 0 (greedy) or above")
+    if samples > 1 and not temperature:
+        raise EvalkitError(f"--samples {samples}: greedy answers are all the same; give a --temperature above 0")
+    if top_p is not None and not (temperature and 0 < top_p <= 1):
+        raise EvalkitError(f"--top-p {top_p}: must lie in (0, 1], and needs a --temperature above 0")
+    if temperature is None:
+        return {}
+    chosen: dict[str, Any] = {"temperature": float(temperature), "do_sample": temperature > 0}
+    return chosen | ({"top_p": float(top_p)} if top_p is not None else {})
+
+
+def _check_settings(settings: Settings) -> None:
+    if settings.limit is not None and settings.limit < 1:
+        raise EvalkitError(f"--limit {settings.limit}: must be at least 1")
+    if settings.samples < 1:
+        raise EvalkitError(f"--samples {settings.samples}: must be at least 1")
+    if settings.num_fewshot is not None and settings.num_fewshot < 0:
+        raise EvalkitError(f"--num-fewshot {settings.num_fewshot}: must be at least 0")
+
+
+def _located(choice: ModelChoice, revision: str | None) -> ModelChoice:
+    """Return the choice with its model's folder, device and precision filled in."""
+    from dataclasses import replace
+
+    if choice.backend == "openai":
+        if choice.adapter is not None or choice.device or choice.dtype or revision:
+            raise EvalkitError("--adapter, --device, --dtype and --revision are for local models, not --backend openai")
+        return choice
+    device, dtype = _device_and_dtype() if choice.backend == "hf" else ("", "auto")
+    folder = on_disk.model_folder(choice.name, revision)
+    return replace(choice, folder=folder, device=choice.device or device, dtype=choice.dtype or dtype)
+
+
+def _device_and_dtype() -> tuple[str, str]:
+    """Return where and in which precision a model is evaluated: the model's own on a GPU, float32 elsewhere."""
+    import torch
+
+    return ("cuda", "auto") if torch.cuda.is_available() else ("cpu", "float32")
+
+
+def _with_control_token(settings: Settings, choice: ModelChoice) -> Settings:
+    from dataclasses import replace
+
+    folders = [folder for folder in (choice.adapter, choice.folder) if folder is not None]
+    token = next((token for folder in folders if (token := on_disk.control_token(folder))), "")
+    return replace(settings, prompt_suffix=token)
 
 
 def _config(
-    model: str, benchmarks: list[Benchmark], data_dir: Path | None, settings: Mapping[str, Any]
+    choice: ModelChoice, settings: Settings, benchmarks: list[Benchmark], data_dir: Path | str | None
 ) -> dict[str, Any]:
     """Return what config.yaml holds: the settings, and a hash of everything that they name."""
-    device, dtype = device_and_dtype()
+    template = ""
+    if choice.folder is not None:
+        fingerprint = on_disk.fingerprint(choice.folder, choice.adapter)
+        template = on_disk.chat_template(on_disk.tokenizer_folder(choice.folder, choice.adapter))
+    else:
+        fingerprint = f"server:{choice.base_url} {choice.name}"  # what it runs behind that name cannot be seen
     return {
         "evalkit": evalkit.__version__,
         "lm_eval": version("lm_eval"),
-        "model": model,
-        "model_fingerprint": fingerprint(model_folder(model)),
+        "model": choice.name,
+        "adapter": str(choice.adapter) if choice.adapter is not None else None,
+        "revision": on_disk.commit(choice.folder) if choice.folder is not None else None,
+        "model_fingerprint": fingerprint,
+        "backend": choice.backend,
+        "base_url": choice.base_url or None,
+        "tokenizer": choice.tokenizer or None,
+        "device": choice.device or None,
+        "dtype": choice.dtype or None,
+        "model_args": dict(choice.arguments),
         "benchmarks": [benchmark.name for benchmark in benchmarks],
         "data_dir": str(data_dir) if data_dir is not None else None,
-        **settings,
-        "device": device,
-        "dtype": dtype,
+        "limit": settings.limit,
+        "num_fewshot": settings.num_fewshot,
+        "generation": dict(settings.generation) or "the benchmarks' own",
+        "samples": settings.samples,
+        "seed": settings.seed,
+        "chat_template": settings.chat_template,
+        "chat_template_hash": f"sha256:{hashlib.sha256(template.encode()).hexdigest()}" if template else None,
+        "prompt_suffix": settings.prompt_suffix,
+        "batch_size": choice.batch_size,
         "tasks": {
-            _part_name(benchmark, subtask): subtask.digest for benchmark in benchmarks for subtask in benchmark.subtasks
+            _task_key(benchmark, subtask): subtask.digest for benchmark in benchmarks for subtask in benchmark.subtasks
         },
     }
 
 
+def _task_key(benchmark: Benchmark, subtask: Subtask) -> str:
+    return f"{benchmark.name}--{subtask.subset}" if subtask.subset else benchmark.name
+
+
 def _finished_before(plan: _Plan) -> dict[str, Any] | None:
-    """Return the results that the run folder holds if this very run is finished there.
+    """Return the results that the run folder holds if this very run is finished there, with nothing failed.
 
     Raises:
         EvalkitError: the folder holds a run with other settings, or other files.
@@ -147,7 +286,8 @@ def _finished_before(plan: _Plan) -> dict[str, Any] | None:
         raise EvalkitError(
             f"{output}: holds a run with other settings: {'; '.join(changed)}; use another --output, or --overwrite"
         )
-    return None if plan.overwrite else read_results(output)
+    results = None if plan.overwrite else read_results(output)
+    return None if results is None or results.get("failed") else results
 
 
 def _changes(stored: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
@@ -156,7 +296,7 @@ def _changes(stored: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
 
 
 def _change(key: str, before: Any, now: Any) -> str:
-    if not isinstance(before, dict) or not isinstance(now, dict):
+    if key != "tasks" or not isinstance(before, dict) or not isinstance(now, dict):
         return f"{key} was {before}, is {now}"
     names = sorted(name for name in {**before, **now} if before.get(name) != now.get(name))
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -164,27 +304,33 @@ def _change(key: str, before: Any, now: Any) -> str:
 
 
 def _evaluate(plan: _Plan, progress: Progress, warnings: list[str]) -> dict[str, Any]:
-    """Score every subtask that is not on disk yet, then write the run's results."""
-    subtasks = [(benchmark, subtask) for benchmark in plan.benchmarks for subtask in benchmark.subtasks]
+    """Score every benchmark that is not on disk yet, then write the run's results."""
     fresh = plan.overwrite and not _unfinished_before(plan)
-    parts = {_part_name(*pair): None if fresh else read_part(plan.output, _part_name(*pair)) for pair in subtasks}
-    missing = [pair for pair in subtasks if parts[_part_name(*pair)] is None]
+    parts = {one.name: None if fresh else _complete_part(plan.output, one.name) for one in plan.benchmarks}
+    missing = [benchmark for benchmark in plan.benchmarks if parts[benchmark.name] is None]
     _announce(plan, progress, missing, {name: part for name, part in parts.items() if part is not None})
     if missing:
-        settings = {key: plan.config[key] for key in ("batch_size", "chat_template")}
-        model = load_model(plan.folder, **settings)
-        if fresh:
-            clear_run(plan.output)
-        start_run(plan.output, plan.config)
-        for benchmark, subtask in missing:
-            part = _score_part(model, plan, benchmark, subtask, progress, warnings)
-            parts[_part_name(benchmark, subtask)] = part
+        backend = load(plan.choice)
+        _preflight(backend, missing)
+        with locked(plan.output):
+            if fresh:
+                clear_run(plan.output)
+            start_run(plan.output, plan.config)
+            for benchmark in missing:
+                parts[benchmark.name] = _score_part(backend, plan, benchmark, progress, warnings)
     finished = {name: part for name, part in parts.items() if part is not None}
     results = _results(plan, finished)
-    finish_run(plan.output, results, [row for part in finished.values() for row in part[1:]])
+    rows = [row for part in finished.values() for row in part[1:]]
+    finish_run(plan.output, results, rows, keep_parts=bool(results["failed"]))
     for warning in results["warnings"]:
         progress.say(f"warning: {warning}")
     return results
+
+
+def _complete_part(output: Path, name: str) -> list[dict[str, Any]] | None:
+    """Return the header and rows of a benchmark that is finished with nothing failed, or None."""
+    part = read_part(output, name)
+    return part if part and all(row["score"] is not None for row in part[1:]) else None
 
 
 def _unfinished_before(plan: _Plan) -> bool:
@@ -194,15 +340,12 @@ def _unfinished_before(plan: _Plan) -> bool:
 
 
 def _announce(
-    plan: _Plan,
-    progress: Progress,
-    missing: Sequence[tuple[Benchmark, Subtask]],
-    finished: Mapping[str, Sequence[Mapping[str, Any]]],
+    plan: _Plan, progress: Progress, missing: Sequence[Benchmark], finished: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> None:
     """Say what is to be done; every task is built here, so that a broken one fails before the model loads."""
-    limit = plan.config["limit"]
-    rows = [len(subtask.load().eval_docs) for _, subtask in missing]
-    left = sum(min(number, limit or number) for number in rows)
+    for subtask in (subtask for benchmark in missing for subtask in benchmark.subtasks):
+        prepare(subtask.load(), subtask, plan.settings)
+    left = sum(_num_items(plan, benchmark) for benchmark in missing)
     done = sum(len(part) - 1 for part in finished.values())
     names = ", ".join(plan.config["benchmarks"])
     resumed = f"; {done} were finished before" if done else ""
@@ -210,51 +353,80 @@ def _announce(
     progress.say(f"{plan.config['model']}: {done + left} items of {names} to {plan.output}{resumed}")
 
 
+def _num_items(plan: _Plan, benchmark: Benchmark) -> int:
+    rows = [len(subtask.load().eval_docs) for subtask in benchmark.subtasks]
+    return sum(min(number, plan.settings.limit or number) for number in rows)
+
+
+def _preflight(backend: Backend, missing: Sequence[Benchmark]) -> None:
+    """Let a server show that it can do what the benchmarks need, before anything is paid."""
+    from evalkit.running.server import Server
+
+    if not isinstance(backend, Server):
+        return
+    kinds = {str(subtask.load().OUTPUT_TYPE) for benchmark in missing for subtask in benchmark.subtasks}
+    if kinds - {"generate_until"}:
+        backend.preflight(log_likelihoods=True)
+    if "generate_until" in kinds:
+        backend.preflight(log_likelihoods=False)
+
+
 def _score_part(
-    model: Model, plan: _Plan, benchmark: Benchmark, subtask: Subtask, progress: Progress, warnings: list[str]
+    backend: Backend, plan: _Plan, benchmark: Benchmark, progress: Progress, warnings: list[str]
 ) -> list[dict[str, Any]]:
-    """Score a subtask, keep it on disk, and return its header and rows."""
+    """Score a benchmark, keep it on disk, and return its header and rows."""
     import torch
 
-    name, before, started = _part_name(benchmark, subtask), progress.done, time.monotonic()
-    settings = {key: plan.config[key] for key in ("limit", "seed", "chat_template")}
-    try:
-        rows, header = score(
-            model, benchmark, subtask, **settings, on_progress=lambda done: progress.reach(before + done, name)
-        )
-    except torch.OutOfMemoryError as error:
-        raise EvalkitError(
-            f"{subtask.task}: out of memory at --batch-size {plan.config['batch_size']}; use a smaller one "
-            "(what is finished is kept)"
-        ) from error
-    header |= {"seconds": round(time.monotonic() - started, 3), "warnings": list(warnings)}
+    before, started, items = progress.done, time.monotonic(), _num_items(plan, benchmark)
+
+    def show(known: int, fresh: int, total: int) -> None:
+        done = items * (recorder.sample + (known + fresh) / max(1, total)) / plan.settings.samples
+        if known and not fresh:
+            progress.skip(round(items * known / total / plan.settings.samples))
+        progress.reach(before + min(items, int(done)), benchmark.name)
+
+    with Journal(journal_path(plan.output, benchmark.name)) as journal:
+        recorder = Recorder(backend, journal, _context(plan, benchmark), seed=plan.settings.seed, on_answers=show)
+        try:
+            scored = score(recorder, benchmark, plan.settings)
+        except torch.OutOfMemoryError as error:
+            raise EvalkitError(
+                f"{benchmark.name}: out of memory at --batch-size {plan.choice.batch_size}; use a smaller one "
+                "(what is finished is kept)"
+            ) from error
+    said = [*warnings, *notes(benchmark, scored, plan.config), *([benchmark.note] if benchmark.note else [])]
     warnings.clear()
-    write_part(plan.output, name, [header, *rows])
-    progress.reach(before + len(rows), name)
-    return [header, *rows]
+    header = {"subsets": scored.subsets, "seconds": round(time.monotonic() - started, 3), "warnings": said}
+    if all(row["score"] is None for row in scored.rows):
+        raise EvalkitError(f"{benchmark.name}: every item failed, the first with: {scored.rows[0]['error']}")
+    write_part(plan.output, benchmark.name, [header, *scored.rows])
+    progress.reach(before + items, benchmark.name)
+    return [header, *scored.rows]
 
 
-def _part_name(benchmark: Benchmark, subtask: Subtask) -> str:
-    return f"{benchmark.name}--{subtask.subset}" if subtask.subset else benchmark.name
+def _context(plan: _Plan, benchmark: Benchmark) -> dict[str, Any]:
+    """Return, by task, what decides its answers beside the requests themselves: part of the key of each."""
+    names = ("model_fingerprint", "backend", "device", "dtype", "model_args", "chat_template", "chat_template_hash")
+    shared = {name: plan.config[name] for name in names}
+    return {
+        subtask.task: shared | {"digest": subtask.digest, "version": str(subtask.load().VERSION)}
+        for subtask in benchmark.subtasks
+    }
 
 
 def _results(plan: _Plan, parts: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
-    """Return what results.json holds, from the header and the rows of every subtask."""
+    """Return what results.json holds, from the header and the rows of every benchmark."""
     by_benchmark, warnings = {}, []
     for benchmark in plan.benchmarks:
-        own = {subtask.subset: parts[_part_name(benchmark, subtask)] for subtask in benchmark.subtasks}
-        headers = {subset: dict(part[0]) for subset, part in own.items()}
-        warnings += [message for header in headers.values() for message in header.pop("warnings")]
-        found = benchmark_results(benchmark, [row for part in own.values() for row in part[1:]], headers)
-        if found["truncated"]:
-            warnings.append(
-                f"{benchmark.name}: {found['truncated']} of {found['n']} prompts are longer than the model's "
-                "context and lost their beginning"
-            )
-        by_benchmark[benchmark.name] = found
+        header, *rows = parts[benchmark.name]
+        warnings += header["warnings"]
+        found = benchmark_results(benchmark, Scored(rows=rows, subsets=header["subsets"]))
+        by_benchmark[benchmark.name] = found | {"seconds": header["seconds"]}
+    shown = ("model", "adapter", "model_fingerprint", "backend", "chat_template", "prompt_suffix", "limit", "samples")
     return {
-        **{key: plan.config[key] for key in ("model", "model_fingerprint", "chat_template", "limit")},
+        **{key: plan.config[key] for key in shown},
         "benchmarks": by_benchmark,
+        "failed": sum(found["failed"] for found in by_benchmark.values()),
         "warnings": list(dict.fromkeys(warnings)),
         "seconds": round(sum(found["seconds"] for found in by_benchmark.values()), 3),
         "versions": {name: version(name) for name in ("lm_eval", "transformers", "torch", "datasets")},

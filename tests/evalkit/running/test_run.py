@@ -106,67 +106,13 @@ def test_a_task_file_is_scored_with_data_beside_it_wherever_the_command_starts(
     assert found["interval"][0] < found["score"] < found["interval"][1]
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(
-    model: Path, made_up_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from evalkit.running import run as running
-
-    whole = run(str(model), ["mmlu"], tmp_path / "whole", data_dir=made_up_data, limit=1)
-    real_score, scored = running.score, []
-
-    def interrupted(model: Any, benchmark: Any, subtask: Any, **settings: Any) -> Any:
-        if len(scored) == 3:
-            raise KeyboardInterrupt
-        scored.append(subtask.subset)
-        return real_score(model, benchmark, subtask, **settings)
-
-    monkeypatch.setattr(running, "score", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
-    first = list(scored)
-    monkeypatch.setattr(running, "score", real_score)
-    resumed = run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
-    assert len(first) == 3
-    assert read_rows(tmp_path / "run") == read_rows(tmp_path / "whole")
-    scores = [result["benchmarks"]["mmlu"]["score"] for result in (resumed, whole)]
-    assert scores[0] == scores[1]
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "config.yaml",
-        "results.json",
-        "samples.jsonl",
-    ]
-
-
-def test_finished_subtasks_are_not_scored_again(
-    model: Path, made_up_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from evalkit.running import run as running
-
-    run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
-    rows = read_rows(tmp_path / "run")
-    parts = tmp_path / "run" / "parts"
-    parts.mkdir()  # as if the run had been killed after all but one subtask
-    results = json.loads((tmp_path / "run" / "results.json").read_text())["benchmarks"]["mmlu"]["subsets"]
-    for row in rows[:-1]:
-        header = results[row["subset"]] | {"warnings": []}
-        lines = [json.dumps(header), json.dumps(row | {"score": 1.0})]
-        (parts / f"mmlu--{row['subset']}.jsonl").write_text("\n".join(lines) + "\n")
-    (tmp_path / "run" / "results.json").unlink()
-    scored: list[str] = []
-    real_score = running.score
-    monkeypatch.setattr(running, "score", lambda *a, **k: (scored.append(a[2].subset), real_score(*a, **k))[1])
-    run(str(model), ["mmlu"], tmp_path / "run", data_dir=made_up_data, limit=1)
-    assert scored == [rows[-1]["subset"]]
-    assert [row["score"] for row in read_rows(tmp_path / "run")][:-1] == [1.0] * 56
-
-
 def test_a_finished_run_is_returned_without_touching_the_model(
     model: Path, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from evalkit.running import run as running
 
     first = run(str(model), [str(task)], tmp_path / "run", limit=2)
-    monkeypatch.setattr(running, "load_model", None)
+    monkeypatch.setattr(running, "load", None)
     assert run(str(model), [str(task)], tmp_path / "run", limit=2, batch_size=2) == first
 
 
@@ -265,7 +211,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_has_begun(
 
     before = run(str(model), [str(task)], tmp_path / "run", limit=2)
     with monkeypatch.context() as patch:
-        patch.setattr(running, "load_model", broken)
+        patch.setattr(running, "load", broken)
         with pytest.raises(EvalkitError, match="cannot be loaded"):
             run(str(model), [str(task)], tmp_path / "run", limit=3, overwrite=True)
     assert run(str(model), [str(task)], tmp_path / "run", limit=2) == before
