@@ -27,6 +27,9 @@ from trainer.progress import progress
 
 Keys = NDArray[np.uint64]
 
+BUDGET = 2048
+"""Tokens of one forward pass of the reference model: more would be no faster, and take more memory than training."""
+
 
 def default_folder() -> Path:
     """Return where reference log-probabilities are kept: `$XDG_CACHE_HOME/halotheory`, or `~/.cache/halotheory`."""
@@ -64,10 +67,6 @@ def _digest(prompt: Tokens, completion: Tokens) -> bytes:
     digest.update(prompt.tobytes())
     digest.update(completion.tobytes())
     return digest.digest()
-
-
-BUDGET = 2048
-"""Tokens of one forward pass of the reference model: more would be no faster, and take more memory than training."""
 
 
 @dataclass(frozen=True, kw_only=True)
