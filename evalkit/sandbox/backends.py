@@ -1,10 +1,15 @@
 """Ways to isolate a program, as the command that starts one in it."""
 
+import atexit
+import compileall
+import functools
 import itertools
 import os
+import py_compile
 import shutil
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +68,12 @@ def namespaces(scratch_bytes: int) -> Start:
         "scratch": SCRATCH,
         "scratch_bytes": scratch_bytes,
     }
-    return Start(command=_python(str(_INSIDE.parent)), isolate=plan, user=_unused_user())
+    return Start(command=_python(_launcher()), isolate=plan, user=_unused_user())
 
 
 def none(scratch_bytes: int) -> Start:
     """Return how a program starts without isolation: limits, an empty environment and a folder to be in."""
-    return Start(command=_python(str(_INSIDE.parent)), isolate=None, user=None)
+    return Start(command=_python(_launcher()), isolate=None, user=None)
 
 
 BACKENDS = {"bubblewrap": bubblewrap, "namespaces": namespaces, "none": none}
@@ -100,7 +105,23 @@ def _read_only() -> Iterator[tuple[str, str]]:
         if os.path.exists(path) and not any(Path(path).is_relative_to(other) for other in shown):
             shown.append(path)
             yield path, path
-    yield str(_INSIDE), f"{_PLACE}/inside"
+    yield _launcher(), _PLACE
+
+
+@functools.cache
+def _launcher() -> str:
+    """Return a folder that holds the launcher, compiled once, as every sandbox begins with it; gone at the exit."""
+    folder = Path(tempfile.mkdtemp(prefix="evalkit-launcher-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for source in _INSIDE.glob("*.py"):
+        copy = folder / "inside" / source.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+        copy.chmod(0o644)
+    compileall.compile_dir(folder, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    for place in (folder, folder / "inside", folder / "inside" / "__pycache__"):
+        place.chmod(0o755)  # the program runs as another user
+    return str(folder)
 
 
 def _devices() -> Iterator[str]:

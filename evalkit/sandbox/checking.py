@@ -84,16 +84,16 @@ def _watched(checker: Process, candidate: Process, report: Stream, limits: Limit
     lines = report.tail.splitlines()
     if not _has_ended(report) and (candidate.stdout.full or candidate.stderr.full):
         return Ending.TOO_MUCH_OUTPUT, f"more than {limits.output_bytes} bytes"
+    if not lines:
+        why = _last_line(checker) or (f"exit status {checker.exit_status(1.0)}" if in_time else "no answer in time")
+        return Ending.ERROR, f"the sandbox of the test did not start: {why}"
     if len(lines) < 2 and not in_time:
         return Ending.TIMED_OUT, f"after {limits.wall_seconds:g} s"
-    status = checker.exit_status(1.0)
-    if lines[:1] != [b"ready"]:
-        return Ending.ERROR, f"the sandbox of the test did not start: {_last_line(checker) or f'status {status}'}"
     if len(lines) < 2:
-        return _without_verdict(status)
+        return _without_verdict(checker.exit_status(1.0))
     word, reason = json.loads(lines[1])["tuple"]
     if word == "error":
-        return Ending.ERROR, " ".join(f"{reason} {_last_line(candidate)}".split())
+        return Ending.ERROR, " ".join(f"{reason} {_last_line(candidate) if reason.endswith(':') else ''}".split())
     if word == "passed":
         return Ending.PASSED, ""
     return _failed(candidate, reason, limits)
@@ -124,5 +124,7 @@ def _has_ended(report: Stream) -> bool:
 
 
 def _last_line(process: Process) -> str:
+    if not process.stderr.ended:
+        watch([process.stderr], 1.0, lambda: False)
     lines = process.stderr.text().strip().splitlines()
     return lines[-1] if lines else ""

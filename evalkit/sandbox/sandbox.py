@@ -59,7 +59,7 @@ class Sandbox:
             pass_fds: pipes that the process may use.
             limits: what it may use.
         """
-        with tempfile.TemporaryDirectory(prefix="evalkit-scratch-", ignore_cleanup_errors=True) as folder:
+        with self._folder() as folder:
             start = BACKENDS[self.kind](limits.scratch_bytes)
             full = {**spec, "isolate": start.isolate, "user": start.user, "limits": limits.inside()}
             process = Process(start.command, full, pass_fds, limits.output_bytes, folder)
@@ -67,6 +67,12 @@ class Sandbox:
                 yield process
             finally:
                 process.close()
+
+    def _folder(self) -> contextlib.AbstractContextManager[str]:
+        """Return the folder that a program starts in; an isolated one moves to a place of its own."""
+        if self.kind != "none":
+            return contextlib.nullcontext("/")
+        return tempfile.TemporaryDirectory(prefix="evalkit-scratch-", ignore_cleanup_errors=True)
 
 
 def _ending(process: Process, in_time: bool, report: Stream, limits: Limits) -> tuple[Ending, str]:

@@ -6,9 +6,8 @@ arrives as an `Opaque`, equal to nothing but itself. Reading runs no code of the
 
 import itertools
 import json
+import sys
 from collections.abc import Iterator
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 MAX_BYTES = 32 * 2**20
@@ -75,6 +74,13 @@ def _encoded(value: Any, strict: bool) -> Any:
             return {tag: [_encoded(item, strict) for item in kind.__iter__(value)]}
     if isinstance(value, dict):
         return {"dict": [[_encoded(key, strict), _encoded(item, strict)] for key, item in dict.items(value)]}
+    return _encoded_other(value, strict)
+
+
+def _encoded_other(value: Any, strict: bool) -> Any:
+    for module, name, encode in _LATE_SCALARS:
+        if module in sys.modules and isinstance(value, getattr(sys.modules[module], name)):
+            return encode(value)
     if strict:
         raise CannotCrossError(f"a {type(value).__name__} is not a plain value")
     if isinstance(value, Iterator):
@@ -98,8 +104,11 @@ _SCALARS: tuple[tuple[type, Any], ...] = (
     (bytes, lambda value: {"bytes": bytes(value).hex()}),
     (bytearray, lambda value: {"bytearray": bytes(value).hex()}),
     (range, lambda value: {"range": [_encoded_int(part) for part in (value.start, value.stop, value.step)]}),
-    (Decimal, lambda value: {"decimal": str(value)}),
-    (Fraction, lambda value: {"fraction": [_encoded_int(value.numerator), _encoded_int(value.denominator)]}),
+)
+# Of modules that take long to load, and that whoever holds such a number has loaded.
+_LATE_SCALARS: tuple[tuple[str, str, Any], ...] = (
+    ("decimal", "Decimal", lambda value: {"decimal": str(value)}),
+    ("fractions", "Fraction", lambda value: {"fraction": [*map(_encoded_int, value.as_integer_ratio())]}),
 )
 _COLLECTIONS: tuple[tuple[Any, str], ...] = (
     (list, "list"),
@@ -107,6 +116,18 @@ _COLLECTIONS: tuple[tuple[Any, str], ...] = (
     (set, "set"),
     (frozenset, "frozenset"),
 )
+
+
+def _decimal(content: Any) -> Any:
+    from decimal import Decimal
+
+    return Decimal(content)
+
+
+def _fraction(content: Any) -> Any:
+    from fractions import Fraction
+
+    return Fraction(*map(_decoded, content))
 
 
 def _decoded(value: Any) -> Any:
@@ -124,8 +145,8 @@ _DECODERS: dict[str, Any] = {
     "bytes": bytes.fromhex,
     "bytearray": bytearray.fromhex,
     "range": lambda content: range(*map(_decoded, content)),
-    "decimal": Decimal,
-    "fraction": lambda content: Fraction(*map(_decoded, content)),
+    "decimal": _decimal,
+    "fraction": _fraction,
     "list": lambda content: [_decoded(item) for item in content],
     "tuple": lambda content: tuple(_decoded(item) for item in content),
     "set": lambda content: {_decoded(item) for item in content},

@@ -4,7 +4,6 @@ import builtins
 import io
 import os
 import sys
-import traceback
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -59,8 +58,8 @@ def run(spec: Mapping[str, Any]) -> None:
     namespace = {"__name__": "__main__", "__builtins__": builtins}
     try:
         exec(compile(spec["program"], "<program>", "exec"), namespace)  # noqa: S102 (what the sandbox is for)
-    except MemoryError:
-        traceback.print_exc()
+    except MemoryError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
         os._exit(MEMORY)
 
 
@@ -116,10 +115,12 @@ class _NotTested(BaseException):
 def check(spec: Mapping[str, Any]) -> None:
     """Hold a test against the function that another process serves, and report how it ended."""
     report = Channel(None, spec["report"])
-    ready(spec["report"])
     sys.stdout = io.StringIO()  # what tests print is for nobody
     channel = Channel(spec["replies"], spec["calls"])
-    report.send(codec.dumps(_verdict(spec, channel)))
+    started = channel.expect_ready()
+    ready(spec["report"])
+    verdict = _verdict(spec, channel) if started else ("error", "the sandbox of the completion did not start:")
+    report.send(codec.dumps(verdict))
 
 
 def _verdict(spec: Mapping[str, Any], channel: Channel) -> tuple[str, str]:
@@ -150,8 +151,6 @@ class _Candidate:
 
     def wait(self) -> None:
         """Wait until the program has defined the function."""
-        if not self._channel.expect_ready():
-            raise _NotTested("the sandbox of the completion did not start")
         self._result()
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
@@ -192,7 +191,7 @@ def _python_error(name: str) -> type[Exception]:
 
 
 def ready(report: int) -> None:
-    """Tell that the limits hold and that the program is next."""
+    """Tell that the limits hold and that what was asked for is next."""
     os.write(report, b"ready\n")
     sys.stdout.flush()
 
