@@ -29,7 +29,8 @@ def read_lm_eval(path: Path, *, metric: str | None = None, answer_filter: str | 
     """Return the rows of one lm-eval run: the newest in the folder, one row per item.
 
     Groups (`mmlu`) are benchmarks and their tasks subsets, as the results file beside the samples says; without it
-    each task is a benchmark. The item's id is the hash that `evalkit run` gives it, so that both can be compared.
+    each task is a benchmark, and so is the task of a single file. The item's id is the hash that `evalkit run` gives
+    it, so that both can be compared.
 
     Args:
         path: the output folder, the model's folder in it, or one samples file.
@@ -43,7 +44,7 @@ def read_lm_eval(path: Path, *, metric: str | None = None, answer_filter: str | 
     date = next(iter(files.values()))[0]
     folder = next(iter(files.values()))[1].parent
     results = _results(folder / f"results_{date}.json")
-    groups = _groups(results)
+    groups = {} if path.is_file() else _groups(results)
     return Source(
         path=path,
         kind="lm-eval samples",
