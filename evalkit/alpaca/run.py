@@ -1,6 +1,6 @@
 """A run folder of AlpacaEval: its settings, its samples, its scores."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from evalkit.alpaca.published import Published
 from evalkit.alpaca.score import score as score_annotations
 from evalkit.alpaca.score import scored_json
 from evalkit.errors import EvalkitError
-from evalkit.run_folder import clear_run, finish_run, is_finished, read_config, start_run
+from evalkit.run_folder import clear_run, finish_run, read_config, start_run
 
 
 def score(
@@ -20,6 +20,8 @@ def score(
     output: Path,
     *,
     config: Mapping[str, Any] | None = None,
+    found: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = 0.95,
@@ -32,6 +34,8 @@ def score(
         published: difficulties, gamed baselines and coefficients, as far as they were given.
         output: the run folder.
         config: settings beside those of the scores, such as the judge's.
+        found: results beside the scores, such as what judging cost.
+        notes: what a reader must know beside the scores' own notes.
         seed: of the bootstrap.
         resamples: of the bootstrap; 0 leaves it out.
         level: coverage of the intervals.
@@ -44,6 +48,7 @@ def score(
         "benchmark": BENCHMARK,
         "model": annotations.model,
         "baseline": annotations.baseline,
+        "reference": annotations.baseline,
         "judge": annotations.judge,
         **(config or {"annotations": annotations.source}),
         "published_files": dict(published.files),
@@ -52,7 +57,9 @@ def score(
         "level": level,
     }
     check_folder(output, settings, overwrite=overwrite)
-    results = scored_json(score_annotations(annotations, published, seed=seed, resamples=resamples, level=level))
+    scored = score_annotations(annotations, published, seed=seed, resamples=resamples, level=level)
+    results = {**scored_json(scored), **(found or {})}
+    results["notes"] += list(notes)
     start_run(output, settings)
     finish_run(output, results, _samples(annotations, published))
     return results
@@ -127,12 +134,6 @@ def compare(
         "differences": differences,
         "notes": [*unmatched, *why_not, *EVERY_COMPARISON],
     }
-
-
-def is_done(output: Path) -> bool:
-    """Return whether a folder holds a finished run of AlpacaEval."""
-    config = read_config(output)
-    return config is not None and config.get("benchmark") == BENCHMARK and is_finished(output)
 
 
 def _samples(annotations: Annotations, published: Published) -> Iterator[dict[str, Any]]:
