@@ -48,7 +48,7 @@ class Clustered:
     def limits(self, level: float) -> Interval | None:
         """Return the t limits; None where the clusters do not vary."""
         checked_level(level)
-        if self.degrees < 1 or not self.error:
+        if not self.degrees or not self.error:
             return None
         half = t_quantile(level, self.degrees) * self.error
         return self.mean - half, self.mean + half

@@ -10,7 +10,7 @@ from evalkit.statistics.clusters import INDEPENDENT_CLUSTERS, sandwich
 from evalkit.statistics.means import t_limits
 from evalkit.statistics.paired import INDEPENDENT_PAIRS
 from evalkit.statistics.records import PairedDifference
-from evalkit.statistics.resampling import all_signs, flipped_sums
+from evalkit.statistics.resampling import all_signs, flipped_sums, random_signs
 
 MOST_ENUMERATED = 16
 """2^16 sign patterns are all tried; more items are sampled."""
@@ -117,11 +117,10 @@ def wild_bootstrap(
     order = np.lexsort((sizes, sums))  # whatever the order of the clusters
     sums, sizes = sums[order], sizes[order]
     exact = len(sums) <= MOST_ENUMERATED
-    signs = all_signs(len(sums)) if exact else rng.choice([-1.0, 1.0], size=(resamples, len(sums)))
-    statistics = _t_of_flipped(signs, sums, sizes)
     observed = _t_of_flipped(np.ones((1, len(sums))), sums, sizes)[0] * (1 - _ROUNDING)
-    extreme = int((statistics >= observed).sum())
-    p_value = extreme / len(signs) if exact else (1 + extreme) / (1 + resamples)
+    patterns = [all_signs(len(sums))] if exact else random_signs(rng, resamples, len(sums))
+    extreme = sum(int((_t_of_flipped(signs, sums, sizes) >= observed).sum()) for signs in patterns)
+    p_value = extreme / 2 ** len(sums) if exact else (1 + extreme) / (1 + resamples)
     return PairedDifference(
         difference=found.mean,
         n=len(a),

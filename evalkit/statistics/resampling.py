@@ -1,5 +1,7 @@
 """Random sums: of units drawn with replacement, and of values whose signs are flipped."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from evalkit.statistics.checks import Array
@@ -51,18 +53,16 @@ def flipped_sums(values: Array, rng: np.random.Generator, resamples: int) -> Arr
         totals = 2.0 * rng.binomial(times, 0.5, size=(resamples, len(sizes))) - times
         return np.asarray(totals @ sizes, dtype=float)
     ordered = np.repeat(sizes, times)
-    sums = np.empty(resamples)
-    block = max(1, BLOCK // len(ordered))
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        sums[start : start + size] = 2 * (_bits(rng, size, len(ordered)) @ ordered) - ordered.sum()
-    return sums
+    return np.concatenate([signs @ ordered for signs in random_signs(rng, resamples, len(ordered))])
 
 
-def _bits(rng: np.random.Generator, count: int, width: int) -> Array:
-    """Return random zeros and ones, (count, width)."""
-    octets = np.frombuffer(rng.bytes(count * ((width + 7) // 8)), dtype=np.uint8).reshape(count, -1)
-    return np.unpackbits(octets, axis=1, count=width).astype(float)
+def random_signs(rng: np.random.Generator, count: int, width: int) -> Iterator[Array]:
+    """Yield `count` rows of `width` random signs, as many at a time as are fast."""
+    block = max(1, BLOCK // width)
+    for start in range(0, count, block):
+        rows = min(block, count - start)
+        octets = np.frombuffer(rng.bytes(rows * ((width + 7) // 8)), dtype=np.uint8).reshape(rows, -1)
+        yield 2 * np.unpackbits(octets, axis=1, count=width).astype(float) - 1
 
 
 def all_signs(n: int) -> Array:
