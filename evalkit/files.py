@@ -8,6 +8,8 @@ from typing import Any
 
 from evalkit.errors import EvalkitError
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield (line number from 1, object) for each line that is not blank.
@@ -51,8 +53,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object per line, whole or not at all; a NaN is refused."""
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    """Write one JSON object per line, whole or not at all; a NaN is refused.
+
+    Unicode's own line ends, which are legal within a JSON string, are escaped: some readers split lines at them.
+    """
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False).translate(_LINE_ENDS) for row in rows)
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

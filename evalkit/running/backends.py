@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,9 @@ def _built(model_class: Any, choice: ModelChoice, settings: dict[str, Any]) -> A
     tokenizer = tokenizer_folder(choice.folder, choice.adapter)
     settings |= {"tokenizer": str(tokenizer), "trust_remote_code": False, **choice.arguments}
     try:
-        model = model_class(pretrained=str(choice.folder), **settings)
+        with warnings.catch_warnings():  # of libraries about each other
+            warnings.simplefilter("ignore", FutureWarning)
+            model = model_class(pretrained=str(choice.folder), **settings)
     except Exception as error:  # whatever is wrong with somebody's files
         reason = " ".join(str(error).split())[:300]
         raise EvalkitError(f"{choice.folder}: the model cannot be loaded: {type(error).__name__}: {reason}") from error
@@ -175,6 +178,8 @@ def _server(choice: ModelChoice) -> Backend:
     except Exception as error:  # lm-eval reads a tokenizer here
         reason = " ".join(str(error).split())[:300]
         raise EvalkitError(f"--tokenizer {choice.tokenizer}: cannot be used: {reason}") from error
+    if not choice.tokenizer:
+        model.eos_string = None  # the server ends an answer where its model does
     return Server(model=model, concurrency=choice.concurrency, timeout=choice.timeout, max_retries=choice.max_retries)
 
 

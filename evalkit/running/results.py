@@ -1,6 +1,8 @@
 """What a run found: per benchmark and subset, the score with its interval, from the rows of its items."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evalkit.running.benchmarks import Benchmark
@@ -61,9 +63,9 @@ def _sampled(rows: Sequence[Row]) -> Estimate:
             scores.append(value)
             clusters.append(number)
             subsets.append(row["subset"])
-    sizes = {subset: len({c for c, s in zip(clusters, subsets, strict=True) if s == subset}) for subset in set(subsets)}
-    strata = subsets if len(sizes) > 1 and min(sizes.values()) > 1 else None
-    return clustered(scores, clusters, strata=strata, level=LEVEL)
+    sizes = Counter(row["subset"] for row in rows)
+    strata = subsets if len(sizes) > 1 and min(sizes.values()) > 1 else None  # one item says nothing of its subset
+    return replace(clustered(scores, clusters, strata=strata, level=LEVEL), n=len(rows))
 
 
 def _other_scores(rows: Sequence[Row]) -> dict[str, float]:

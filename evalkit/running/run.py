@@ -1,6 +1,7 @@
 """An evaluation from a model and the names of benchmarks to a run folder."""
 
 import contextlib
+import functools
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
@@ -28,11 +29,13 @@ from evalkit.run_folder import (
 from evalkit.running import model as on_disk
 from evalkit.running.backends import ModelChoice, check_choice, checked_url, load
 from evalkit.running.benchmarks import Benchmark, Subtask, find_benchmarks
+from evalkit.running.humaneval import CodeExecution, score_items
 from evalkit.running.journal import Journal
 from evalkit.running.notes import notes
 from evalkit.running.recorder import Backend, Recorder
 from evalkit.running.results import benchmark_results
 from evalkit.running.scoring import Scored, Settings, prepare, score
+from evalkit.sandbox import find_sandbox
 
 DEFAULT_SEED = 1234  # lm-eval's own, so that few-shot examples are those of a bare lm-eval run
 
@@ -78,6 +81,9 @@ def run(
     seed: int = DEFAULT_SEED,
     chat_template: bool = False,
     prompt_suffix: str | None = None,
+    allow_code_execution: bool = False,
+    sandbox: str = "auto",
+    code_workers: int | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
@@ -111,6 +117,9 @@ def run(
         seed: of few-shot examples drawn at random, and of sampling.
         chat_template: whether prompts are rendered by the tokenizer's chat template, or sent as conversations.
         prompt_suffix: text at the end of every prompt; None for what the model card says, "" for nothing.
+        allow_code_execution: whether code that the model writes may be run, which humaneval needs.
+        sandbox: where it runs: `auto`, `bubblewrap`, `namespaces`, or `none`, which isolates nothing.
+        code_workers: completions that run at a time; one per processor by default.
         overwrite: drop what another run left in `output`.
         show_progress: whether progress is shown on standard error.
 
@@ -147,7 +156,15 @@ def run(
             prompt_suffix=prompt_suffix or "",
         )
         _check_settings(settings)
-        found = find_benchmarks(benchmarks, Path(data_dir) if data_dir is not None else None)
+        progress = stack.enter_context(Progress(show=show_progress))
+        execution = CodeExecution(
+            sandbox=sandbox,
+            workers=code_workers,
+            journal=journal_path(Path(output), "humaneval.verdicts"),
+            say=progress.say,
+        )
+        run_code = functools.partial(score_items, execution=execution) if allow_code_execution else None
+        found = find_benchmarks(benchmarks, Path(data_dir) if data_dir is not None else None, run_code)
         if Path(model).expanduser().is_dir() and all(benchmark.local for benchmark in found):
             stack.enter_context(offline())
         choice = _located(choice, revision)
@@ -162,10 +179,11 @@ def run(
             overwrite=overwrite,
         )
         finished = _finished_before(plan)
-        progress = stack.enter_context(Progress(show=show_progress))
         if finished is not None:
             progress.say(f"{plan.output}: finished before; these are its results (--overwrite evaluates again)")
             return finished
+        if any(subtask.rescore is run_code for benchmark in found for subtask in benchmark.subtasks if run_code):
+            find_sandbox(sandbox)  # fails before the model is asked anything
         return _evaluate(plan, progress, warnings)
 
 
@@ -311,7 +329,7 @@ def _evaluate(plan: _Plan, progress: Progress, warnings: list[str]) -> dict[str,
     _announce(plan, progress, missing, {name: part for name, part in parts.items() if part is not None})
     if missing:
         backend = load(plan.choice)
-        _preflight(backend, missing)
+        _preflight(backend, plan.choice, missing)
         with locked(plan.output):
             if fresh:
                 clear_run(plan.output)
@@ -358,16 +376,26 @@ def _num_items(plan: _Plan, benchmark: Benchmark) -> int:
     return sum(min(number, plan.settings.limit or number) for number in rows)
 
 
-def _preflight(backend: Backend, missing: Sequence[Benchmark]) -> None:
-    """Let a server show that it can do what the benchmarks need, before anything is paid."""
+def _preflight(backend: Backend, choice: ModelChoice, missing: Sequence[Benchmark]) -> None:
+    """Let a server show that it can do what the benchmarks need, before anything is paid.
+
+    Raises:
+        EvalkitError: log-likelihoods that are needed and not to be had, or a server that does not answer.
+    """
     from evalkit.running.server import Server
 
     if not isinstance(backend, Server):
         return
-    kinds = {str(subtask.load().OUTPUT_TYPE) for benchmark in missing for subtask in benchmark.subtasks}
-    if kinds - {"generate_until"}:
+    kinds = {one.name: {str(subtask.load().OUTPUT_TYPE) for subtask in one.subtasks} for one in missing}
+    for name, needed in kinds.items():
+        if needed == {"generate_until"}:
+            continue
+        if choice.chat_template:
+            raise EvalkitError(f"{name}: needs log-likelihoods, which no chat server gives; use --no-chat-template")
+        if not choice.tokenizer:
+            raise EvalkitError(f"{name}: needs log-likelihoods, which take --tokenizer, a folder or a name on the hub")
         backend.preflight(log_likelihoods=True)
-    if "generate_until" in kinds:
+    if any("generate_until" in needed for needed in kinds.values()):
         backend.preflight(log_likelihoods=False)
 
 
