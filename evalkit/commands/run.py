@@ -14,7 +14,9 @@ def run(
     model: Annotated[str, typer.Option(help="A model folder, a name on the hub, or a server's name of it.")],
     benchmarks: Annotated[
         str,
-        typer.Option(help="gsm8k, bbh, mmlu, a task or group of lm-eval, or a task file (.yaml); with commas between."),
+        typer.Option(
+            help="gsm8k, bbh, mmlu, humaneval, a task or group of lm-eval, or a task file (.yaml); with commas between."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="The run folder.")],
     data_dir: Annotated[
@@ -55,6 +57,15 @@ def run(
         str | None,
         typer.Option(help="Text at the end of every prompt. [default: the control token that the model card names]"),
     ] = None,
+    allow_code_execution: Annotated[
+        bool, typer.Option("--allow-code-execution", help="Run the code that the model writes, in a sandbox.")
+    ] = False,
+    sandbox: Annotated[
+        str, typer.Option(help="For that code: auto, bubblewrap, namespaces, or none, which isolates nothing.")
+    ] = "auto",
+    code_workers: Annotated[
+        int | None, typer.Option(help="Programs that run at a time. [default: one per processor]", min=1)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Drop another run in the folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -92,6 +103,9 @@ def run(
         seed=seed,
         chat_template=chat_template,
         prompt_suffix=prompt_suffix,
+        allow_code_execution=allow_code_execution,
+        sandbox=sandbox,
+        code_workers=code_workers,
         overwrite=overwrite,
         show_progress=True,
     )

@@ -85,49 +85,65 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class _Packaged:
-    """Where lm-eval keeps a benchmark's task files, and the one filter that we score."""
+    """Where a benchmark's task files are, and the one filter that we score.
+
+    Those of benchmarks that run code are ours: lm-eval's load a scorer from the hub, to run the code unprotected.
+    """
 
     pattern: str
     num_subtasks: int
     prefix: str
-    score_filter: str
+    score_filter: str | None
+    runs_code: bool = False
 
 
-# The paper's settings: GSM8K 8-shot and BBH 3-shot chain of thought, MMLU 0-shot, all as lm-eval packages them.
+_OWN_TASKS = Path(__file__).parent / "tasks"
+
+# The paper's settings: GSM8K 8-shot and BBH 3-shot chain of thought, MMLU and HumanEval 0-shot, as lm-eval has them.
 # GSM8K's score is the number after "The answer is", the form that the eight examples show ("strict-match").
 _PACKAGED = {
     "gsm8k": _Packaged("gsm8k/gsm8k-cot.yaml", 1, "", "strict-match"),
     "bbh": _Packaged("bbh/cot_fewshot/[!_]*.yaml", 27, "", "get-answer"),
     "mmlu": _Packaged("mmlu/default/mmlu_*.yaml", 57, "mmlu_", "none"),
+    "humaneval": _Packaged("humaneval.yaml", 1, "", None, runs_code=True),
+    "humaneval_instruct": _Packaged("humaneval_instruct.yaml", 1, "", None, runs_code=True),
 }
 
 
-def find_benchmarks(names: Sequence[str], data_dir: Path | None = None) -> list[Benchmark]:
+def find_benchmarks(
+    names: Sequence[str], data_dir: Path | None = None, run_code: Scorer | None = None
+) -> list[Benchmark]:
     """Return the benchmarks that `names` stand for.
 
     Args:
-        names: `gsm8k`, `bbh`, `mmlu`, the path of a task file (`.yaml`), or any other task or group of lm-eval.
-        data_dir: a folder that holds gsm8k, bbh and mmlu; without it lm-eval loads them from the hub.
+        names: `gsm8k`, `bbh`, `mmlu`, `humaneval`, the path of a task file (`.yaml`), or any other task or group of
+            lm-eval.
+        data_dir: a folder that holds the first four; without it lm-eval loads them from the hub.
+        run_code: scores completions that are code by running them; None where that is not allowed.
 
     Raises:
-        EvalkitError: an unknown or repeated name, or a file that is missing, partial or malformed.
+        EvalkitError: an unknown or repeated name, a file that is missing, partial or malformed, or code that may not
+            run.
     """
     if not names:
         raise EvalkitError("no benchmark; name some, such as --benchmarks gsm8k,bbh,mmlu")
     if data_dir is not None and not data_dir.is_dir():
         raise EvalkitError(f"{data_dir}: no such folder")
-    benchmarks = [_find(name, data_dir) for name in names]
+    benchmarks = [_find(name, data_dir, run_code) for name in names]
     found = [benchmark.name for benchmark in benchmarks]
     if repeated := next((name for name in found if found.count(name) > 1), None):
         raise EvalkitError(f"benchmark '{repeated}' is named twice")
     return benchmarks
 
 
-def _find(name: str, data_dir: Path | None) -> Benchmark:
+def _find(name: str, data_dir: Path | None, run_code: Scorer | None) -> Benchmark:
     if name in _PACKAGED:
-        return _packaged(name, data_dir)
-    if name.split("_")[0] == "humaneval":
-        raise EvalkitError(f"benchmark '{name}' needs code execution in a sandbox; not available yet")
+        return _packaged(name, data_dir, run_code)
+    if name.startswith("humaneval"):
+        raise EvalkitError(
+            f"benchmark '{name}' is scored in lm-eval by running code unprotected: refused; use humaneval or "
+            "humaneval_instruct, with --samples K for pass@k"
+        )
     if name.endswith((".yaml", ".yml")):
         return _from_task_file(Path(name))
     if data_dir is not None:
@@ -138,9 +154,11 @@ def _find(name: str, data_dir: Path | None) -> Benchmark:
     return _from_index(name)
 
 
-def _packaged(name: str, data_dir: Path | None) -> Benchmark:
+def _packaged(name: str, data_dir: Path | None, run_code: Scorer | None) -> Benchmark:
     known = _PACKAGED[name]
-    paths = sorted(_lm_eval_tasks().glob(known.pattern))
+    if known.runs_code and run_code is None:
+        raise EvalkitError(f"benchmark '{name}' runs code that the model writes; allow it with --allow-code-execution")
+    paths = sorted((_OWN_TASKS if known.runs_code else _lm_eval_tasks()).glob(known.pattern))
     if len(paths) != known.num_subtasks:
         raise EvalkitError(
             f"{name}: expected {known.num_subtasks} task files {known.pattern} in lm-eval, found {len(paths)}; "
@@ -154,7 +172,8 @@ def _packaged(name: str, data_dir: Path | None) -> Benchmark:
             files = data_files(data_dir, name, subset)
             absolute = {split: [str(file.resolve())] for split, file in files.items()}
             overrides = {"dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": absolute}}
-        subtasks.append(_subtask(read_task_file(path, overrides), subset))
+        rescore = run_code if known.runs_code else None
+        subtasks.append(_subtask(read_task_file(path, overrides), subset, rescore))
     return Benchmark(name=name, subtasks=tuple(subtasks), score_filter=known.score_filter, local=data_dir is not None)
 
 
@@ -164,7 +183,7 @@ def _from_task_file(path: Path) -> Benchmark:
     return Benchmark(name=task_file.name, subtasks=(subtask,), score_filter=None, local=bool(task_file.data))
 
 
-def _subtask(file: TaskFile, subset: str) -> Subtask:
+def _subtask(file: TaskFile, subset: str, rescore: Scorer | None = None) -> Subtask:
     split = file.config.get("test_split") or file.config.get("validation_split")
     return Subtask(
         subset=subset,
@@ -172,6 +191,7 @@ def _subtask(file: TaskFile, subset: str) -> Subtask:
         digest=file.digest(),
         num_rows=file.num_rows(str(split)),
         load=functools.cache(lambda: _load_task_file(file)),
+        rescore=rescore,
     )
 
 

@@ -11,8 +11,9 @@ from evalkit.files import read_json_lines
 def data_files(folder: Path, benchmark: str, subset: str) -> dict[str, Path]:
     """Return the files of one task, by split, after reading every line of them.
 
-    The layout is `gsm8k/test.jsonl` (question, answer), `bbh/<task>.jsonl` (input, target) and
-    `mmlu/{dev,test}/<subject>.jsonl` (question, choices, answer): the hub's own columns.
+    The layout is `gsm8k/test.jsonl` (question, answer), `bbh/<task>.jsonl` (input, target),
+    `mmlu/{dev,test}/<subject>.jsonl` (question, choices, answer) and `humaneval/test.jsonl` (task_id, prompt,
+    canonical_solution, test, entry_point): the hub's own columns.
 
     Raises:
         EvalkitError: a missing or empty file, a malformed line, a missing column or a value of the wrong kind.
@@ -58,8 +59,14 @@ def _mmlu_problem(row: dict[str, Any]) -> str:
     return ""
 
 
+_HUMANEVAL = (
+    {"test": "humaneval/test.jsonl"},
+    _needs_texts("task_id", "prompt", "canonical_solution", "test", "entry_point"),
+)
 _LAYOUT: dict[str, tuple[dict[str, str], Callable[[dict[str, Any]], str]]] = {
     "gsm8k": ({"test": "gsm8k/test.jsonl"}, _needs_texts("question", "answer")),
     "bbh": ({"test": "bbh/{subset}.jsonl"}, _needs_texts("input", "target")),
+    "humaneval": _HUMANEVAL,
+    "humaneval_instruct": _HUMANEVAL,
     "mmlu": ({"test": "mmlu/test/{subset}.jsonl", "dev": "mmlu/dev/{subset}.jsonl"}, _mmlu_problem),
 }

@@ -16,8 +16,6 @@ from evalkit.running.benchmarks import Answered
 from evalkit.running.journal import Journal
 from evalkit.sandbox import Ending, Limits, Sandbox, check_function, find_sandbox, stub
 
-TASK_FILE = Path(__file__).parent / "tasks" / "humaneval.yaml"
-COLUMNS = ("task_id", "prompt", "canonical_solution", "test", "entry_point")
 METRIC = "pass@1"
 _OTHER_K = (2, 5, 10, 20, 50, 100)
 _SECONDS_BETWEEN_LINES = 15.0

@@ -112,7 +112,7 @@ def test_a_missing_column_of_the_users_data_is_named(model: Path, task: Path, tm
         ("--model nowhere/at/all --benchmarks {task}", "nowhere/at/all: no such folder"),
         ("--model {empty} --benchmarks {task}", "not a model: it has no config.json"),
         ("--model {broken} --benchmarks {task}", "the model cannot be loaded"),
-        ("--model {model} --benchmarks humaneval", "needs code execution in a sandbox; not available yet"),
+        ("--model {model} --benchmarks humaneval", "allow it with --allow-code-execution"),
         ("--model {model} --benchmarks gone.yaml", "gone.yaml: No such file"),
         ("--model {model} --benchmarks gsm9k --data-dir {data}", "no place in a data folder; did you mean 'gsm8k'?"),
         ("--model {model} --benchmarks gsm8k --data-dir {empty}", "gsm8k/test.jsonl: no such file"),

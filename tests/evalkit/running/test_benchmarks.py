@@ -62,7 +62,14 @@ def test_a_task_without_a_score_per_item_is_refused(model: Path, task: Path, tmp
         run(str(model), ["arithmetic"], tmp_path / "run")
 
 
-@pytest.mark.parametrize("name", ["humaneval", "humaneval_instruct"])
-def test_code_is_not_run(name: str, tmp_path: Path) -> None:
-    with pytest.raises(EvalkitError, match="needs code execution in a sandbox; not available yet"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("humaneval", "runs code that the model writes; allow it with --allow-code-execution"),
+        ("humaneval_instruct", "runs code that the model writes; allow it with --allow-code-execution"),
+        ("humaneval_64", "running code unprotected: refused; use humaneval or humaneval_instruct, with --samples K"),
+    ],
+)
+def test_code_is_not_run(name: str, message: str) -> None:
+    with pytest.raises(EvalkitError, match=message):
         find_benchmarks(["gsm8k", name])

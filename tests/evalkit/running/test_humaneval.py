@@ -7,17 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import yaml
 
 from evalkit.errors import EvalkitError
 from evalkit.running import humaneval
-from evalkit.running.benchmarks import Answered
+from evalkit.running.benchmarks import Answered, find_benchmarks
 from evalkit.running.humaneval import CodeExecution, judge, run_completions, score_items
+from evalkit.running.run import run
 from evalkit.sandbox import Limits, Sandbox, find_sandbox
 
 PROBLEM = {
@@ -37,6 +41,11 @@ def sandbox() -> Sandbox:
         return find_sandbox()
     except EvalkitError as error:
         pytest.skip(str(error))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
 def answered(*responses: str, problem: dict[str, str] = PROBLEM) -> Answered:
@@ -118,20 +127,29 @@ def test_workers_are_at_least_one() -> None:
         CodeExecution(workers=0)
 
 
-def test_prompts_and_stop_strings_are_lm_evals() -> None:
-    spec = importlib.util.find_spec("lm_eval")
-    assert spec is not None
-    assert spec.origin is not None
+def settings_of(path: Path) -> dict[str, Any]:
+    """Return the settings of a task file over those that it includes."""
 
     class Loader(yaml.SafeLoader):
         """Reads !function as text."""
 
     Loader.add_constructor("!function", lambda loader, node: node.value)
-    packaged = Path(spec.origin).parent / "tasks" / "humaneval" / "humaneval.yaml"
-    theirs = yaml.load(packaged.read_text(encoding="utf-8"), Loader)  # a SafeLoader
-    ours = yaml.safe_load(humaneval.TASK_FILE.read_text(encoding="utf-8"))
-    for key in ("dataset_path", "output_type", "test_split", "doc_to_text", "doc_to_target", "num_fewshot", "metadata"):
-        assert ours[key] == theirs[key], key
+    own = yaml.load(path.read_text(encoding="utf-8"), Loader)  # a SafeLoader
+    return (settings_of(path.parent / own["include"]) if "include" in own else {}) | own
+
+
+@pytest.mark.parametrize("name", ["humaneval", "humaneval_instruct"])
+def test_prompts_and_stop_strings_are_lm_evals(name: str) -> None:
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec is not None
+    assert spec.origin is not None
+    theirs = settings_of(Path(spec.origin).parent / "tasks" / "humaneval" / f"{name}.yaml")
+    ours = settings_of(Path(humaneval.__file__).parent / "tasks" / f"{name}.yaml")
+    same = ("task", "dataset_path", "output_type", "test_split", "doc_to_text", "doc_to_target", "num_fewshot")
+    for key in (*same, "gen_prefix", "metadata"):
+        assert ours.get(key) == theirs.get(key), key
+    fence = ["```"] if name == "humaneval_instruct" else []  # where lm-eval cuts the answer afterwards
+    theirs["generation_kwargs"]["until"] += fence
     assert ours["generation_kwargs"] == theirs["generation_kwargs"]
 
 
@@ -199,3 +217,68 @@ def test_tests_pass_literals_to_the_function(data_dir: Path) -> None:
         calls = [node for node in calls if isinstance(node.func, ast.Name) and node.func.id == "candidate"]
         names = {name.id for call in calls for arg in call.args for name in ast.walk(arg) if isinstance(name, ast.Name)}
         assert names <= {"lst", "copy", "coeffs"}, row["task_id"]  # made afresh for each call, in 32 and 151
+
+
+class _Server(BaseHTTPRequestHandler):
+    """An OpenAI-compatible server of a model that knows the canonical solutions, and forgets every third."""
+
+    solutions: ClassVar[dict[str, str]] = {}
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
+        choices = [{"index": n, "text": self.solutions.get(p, "    pass\n")} for n, p in enumerate(prompts)]
+        reply = json.dumps({"id": "1", "object": "text_completion", "created": 0, "model": "m", "choices": choices})
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(reply.encode())
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name of the base class)
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Server) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/v1"
+        running.shutdown()
+        thread.join()
+
+
+def test_a_run_from_the_model_to_the_score(
+    sandbox: Sandbox, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    rows = [PROBLEM | {"task_id": f"Own/{n}", "prompt": f"# {n}\n{PROBLEM['prompt']}"} for n in range(6)]
+    write_rows(tmp_path / "data" / "humaneval" / "test.jsonl", rows)
+    _Server.solutions = {row["prompt"]: RIGHT for n, row in enumerate(rows) if n % 3}
+    settings: dict[str, Any] = {"backend": "openai", "base_url": server, "data_dir": tmp_path / "data"}
+    settings |= {"allow_code_execution": True, "sandbox": sandbox.kind}
+    found = run("m", ["humaneval"], tmp_path / "run", **settings)["benchmarks"]["humaneval"]
+    assert (found["score"], found["n"], found["metric"]) == (pytest.approx(4 / 6), 6, "pass@1")
+    stored = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
+    assert [row["score"] for row in stored] == [0, 1, 1, 0, 1, 1]
+    assert [row["verdicts"][0]["ending"] for row in stored][:2] == ["failed", "passed"]
+    sampled = run("m", ["humaneval"], tmp_path / "sampled", temperature=0.7, samples=2, **settings)
+    assert sampled["benchmarks"]["humaneval"]["other_scores"] == {"pass@2": pytest.approx(4 / 6)}
+
+
+def test_code_runs_only_when_it_is_allowed_and_isolated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_rows(tmp_path / "humaneval" / "test.jsonl", [PROBLEM])
+    settings: dict[str, Any] = {"backend": "openai", "base_url": "http://127.0.0.1:9/v1", "data_dir": tmp_path}
+    with pytest.raises(EvalkitError, match="allow it with --allow-code-execution"):
+        run("m", ["humaneval"], tmp_path / "run", **settings)
+    monkeypatch.setattr("evalkit.sandbox.probe.why_not", lambda kind: "not today")
+    with pytest.raises(EvalkitError, match=r"no sandbox works here \(bubblewrap: not today; namespaces: not today\)"):
+        run("m", ["humaneval"], tmp_path / "run", allow_code_execution=True, **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_incomplete_data_are_refused(tmp_path: Path) -> None:
+    rows = [{key: value for key, value in PROBLEM.items() if key != "test"}]
+    write_rows(tmp_path / "humaneval" / "test.jsonl", rows)
+    with pytest.raises(EvalkitError, match=r"test.jsonl:1: no column 'test'; a row has task_id, prompt"):
+        find_benchmarks(["humaneval"], tmp_path, lambda items: [])
