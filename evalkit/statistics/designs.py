@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evalkit.errors import EvalkitError
 from evalkit.statistics.checks import Array, checked_level, t_quantile
@@ -255,7 +256,7 @@ def mcnemar_power(n: int, *, wins: float, losses: float, alpha: float = 0.05) ->
         raise EvalkitError(f"the shares of wins and losses must lie within (0, 1] together; got {wins} and {losses}")
     discordant = min(discordant, 1.0)
     first, last = (int(binom.ppf(_TAIL, n, discordant)), int(binom.isf(_TAIL, n, discordant)))
-    m = np.arange(max(first, 1), max(last, 1) + 1, dtype=float)
+    m = np.arange(max(first, 1), max(last, 1) + 1)
     weight = binom.pmf(m, n, discordant)
     critical = _critical_counts(m, alpha)
     share = wins / discordant
@@ -265,7 +266,7 @@ def mcnemar_power(n: int, *, wins: float, losses: float, alpha: float = 0.05) ->
     return float(np.clip((weight * rejected).sum(), 0.0, 1.0))
 
 
-def _critical_counts(m: Array, alpha: float) -> Array:
+def _critical_counts(m: NDArray[np.int64], alpha: float) -> Array:
     """Return the largest smaller count at which the mid-p test of m discordant items rejects; -1 where none does."""
     from scipy.special import bdtr, ndtri
 
