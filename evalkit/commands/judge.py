@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,6 +71,8 @@ def judge(
 
     Example: evalkit judge --outputs kto.jsonl --against sft.jsonl --judge-model gpt-4-0613 --output judged/kto
     """
+    if find_spec("openai") is None or find_spec("scipy") is None:
+        raise EvalkitError("openai or scipy is missing; install what evaluation needs: pip install 'halotheory[eval]'")
     from evalkit.judging.client import OPENAI
     from evalkit.judging.options import Options, Spending
 

@@ -200,8 +200,8 @@ class Client:
 
     def _wait(self, tries: int, asked: float | None) -> float:
         """Return the seconds until the next try: as asked, or doubled each time, with jitter."""
-        if asked is not None:
-            return asked + float(self._random.uniform(0, 0.1))
+        if asked is not None:  # and a little more each time, should it be asked for a moment again and again
+            return asked + float(self._random.uniform(0, min(2.0, 0.1 * 2.0 ** min(tries, 10))))
         return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(tries, 30)) * float(self._random.uniform(0.5, 1))
 
     def _redacted(self, reply: Reply) -> Reply:

@@ -1,8 +1,8 @@
 """A judged run, from its plan to a run folder."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def judge(
         progress = stack.enter_context(Progress(show=show_progress))
         stored = _stored(plan, output, overwrite=overwrite)
         results = read_results(output) if stored is not None else None
-        if results is not None and not results["unanswered"]:
+        if results is not None and not results.get("unanswered", True):
             progress.say(f"{output}: judged before; these are its results (--overwrite judges again)")
             return results
         estimate = plan.estimate()
@@ -65,12 +65,13 @@ def judge(
         _confirm(plan, estimate, spending)
         key = find_key(spending.key_name, plan.config["base_url"])
         if overwrite:
-            clear_run(output)
+            with _writing(output):
+                clear_run(output)
         journal = stack.enter_context(open_journal(spending.journal or output / JOURNAL))
         if journal.dropped:
             progress.say(f"{journal.path}: {journal.dropped} broken line(s) dropped; those calls are asked again")
         run = _Run(plan=plan, output=output, spending=spending, journal=journal, progress=progress)
-        settings, asked = asyncio.run(run.ask(key, settings_from_row(stored["request"]) if stored else None))
+        settings, asked = asyncio.run(run.ask(key, _settings(stored)))
         return _finish(run, settings, asked)
 
 
@@ -84,8 +85,7 @@ def _stored(plan: Plan, output: Path, *, overwrite: bool) -> dict[str, Any] | No
         raise EvalkitError(f"{output}: a file; give a folder as --output")
     stored = None if overwrite else read_config(output)
     if stored is None:
-        others = [path.name for path in output.iterdir() if path.name != JOURNAL] if output.is_dir() else []
-        if others and not overwrite:
+        if _foreign(output) and not overwrite:
             raise EvalkitError(f"{output}: not empty, and not a judged run; use another --output")
         return None
     names = [name for name in {**plan.config, **stored} if name not in _NOT_COMPARED]
@@ -95,6 +95,30 @@ def _stored(plan: Plan, output: Path, *, overwrite: bool) -> dict[str, Any] | No
             f"{output}: holds a run with other settings: {', '.join(changed)}; use another --output, or --overwrite"
         )
     return stored
+
+
+def _settings(stored: Mapping[str, Any] | None) -> Settings | None:
+    row = (stored or {}).get("request")
+    return settings_from_row(row) if isinstance(row, dict) else None
+
+
+def _foreign(output: Path) -> bool:
+    """Whether a folder holds what no judged run has left there; a kill may leave a journal and a temporary file."""
+    if not output.is_dir():
+        return False
+    return any(path.name != JOURNAL and path.suffix != ".tmp" for path in output.iterdir())
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Say in one line that files cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise EvalkitError(
+            f"{error.filename or output}: {error.strerror or error}; the replies are kept: mend that, and start the "
+            "same command again"
+        ) from error
 
 
 def _confirm(plan: Plan, estimate: Estimate, spending: Spending) -> None:
@@ -140,7 +164,8 @@ class _Run:
                     plan.options.settings,
                     explain=plan.options.explain,
                 )
-                start_run(self.output, {**plan.config, "request": settings.as_row()})
+                with _writing(self.output):
+                    start_run(self.output, {**plan.config, "request": settings.as_row()})
             calls = calls_of(plan, settings)
             done = sum(self.journal.find(key) is not None for key in calls)
             budget = Budget(most=spending.max_cost, price=plan.price, spent=self._spent(calls))
@@ -207,5 +232,6 @@ def _finish(run: _Run, settings: Settings, asked: Asked) -> dict[str, Any]:
         "usage": {**asdict(usage), "prices": None if plan.price is None else plan.price.source},
         "notes": notes(plan, outcomes, settings, usage),
     }
-    finish_run(run.output, results, [sample for found in outcomes.values() for sample in sample_rows(found)])
+    with _writing(run.output):
+        finish_run(run.output, results, [sample for found in outcomes.values() for sample in sample_rows(found)])
     return results

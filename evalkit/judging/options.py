@@ -1,5 +1,6 @@
 """How a judged run is asked for: what decides its verdicts, and what it may spend."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ CHEAP = 1.0
 """US dollars that are spent without asking."""
 
 EXPLAINED_TOKENS, VERDICT_TOKENS = 400, 32
+MOST_AT_ONCE = 500
+"""Calls in flight: openai's client has no more than a thousand connections."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,10 @@ class Options:
             raise EvalkitError(f"--orders {self.orders}: choose of {', '.join(ORDERS)}")
         if self.limit is not None and self.limit < 1:
             raise EvalkitError(f"--limit {self.limit}: must be at least 1")
+        if self.seed < 0:
+            raise EvalkitError(f"--seed {self.seed}: must be at least 0")
+        if self.temperature is not None and not 0 <= self.temperature <= 2:
+            raise EvalkitError(f"--temperature {self.temperature}: must lie between 0 and 2")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise EvalkitError(f"--max-tokens {self.max_tokens}: must be at least 1")
 
@@ -97,7 +104,8 @@ class Spending:
     def __post_init__(self) -> None:
         if self.max_cost is not None and not self.max_cost > 0:
             raise EvalkitError(f"--max-cost {self.max_cost}: must be more than 0 US dollars")
-        if self.concurrency < 1:
-            raise EvalkitError(f"--concurrency {self.concurrency}: must be at least 1")
-        if not (self.timeout > 0 and self.give_up_after > 0):
-            raise EvalkitError("--timeout and --give-up-after: must be more than 0 seconds")
+        if not 1 <= self.concurrency <= MOST_AT_ONCE:
+            raise EvalkitError(f"--concurrency {self.concurrency}: must lie between 1 and {MOST_AT_ONCE}")
+        for name, seconds in (("--timeout", self.timeout), ("--give-up-after", self.give_up_after)):
+            if not 0 < seconds < math.inf:
+                raise EvalkitError(f"{name} {seconds}: must be more than 0 seconds")

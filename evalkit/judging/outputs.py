@@ -184,6 +184,13 @@ def answer_of(place: str, value: Any) -> str:
     return "\n\n".join(text for _, text in conversation_of(place, "completion", value))
 
 
+def shown(conversation: Conversation) -> str:
+    """Return a conversation as text: one turn of the user as it is, others with their roles."""
+    if len(conversation) == 1 and conversation[0][0] == "user":
+        return conversation[0][1]
+    return "\n\n".join(f"{role}: {text}" for role, text in conversation)
+
+
 def clean(text: str) -> str:
     r"""Return the text with U+FFFD for lone surrogates (`\ud800` in JSON), which UTF-8 cannot hold."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

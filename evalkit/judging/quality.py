@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
-from evalkit.judging.agreement import Kappa, cohen_kappa
+from evalkit.judging.agreement import cohen_kappa
 from evalkit.judging.labels import answers_of, label_of
 from evalkit.judging.outputs import content_hash, conversation_of, read_rows
 from evalkit.judging.results import Outcome
@@ -117,27 +117,24 @@ def quality(rated: Sequence[Rated], *, level: float = LEVEL) -> dict[str, Any]:
     if not used:
         raise EvalkitError("no pair has both a label and a verdict; there is no agreement to measure")
     decided = [one for one in used if one.human != "C" and one.judge != "C"]
-    kappa = cohen_kappa([one.human for one in used], [one.judge for one in used], level=level)
     return {
         "n": len(used),
         "unlabelled": sum(not one.human for one in rated),
         "without_verdict": sum(bool(one.human) and not one.judge for one in rated),
         "agreement": _estimated(used, level),
         "agreement_decided": _estimated(decided, level) if decided else None,
-        "kappa": _listed(kappa),
-        "kappa_decided": _listed(_kappa(decided, level)) if decided else None,
+        "kappa": _kappa(used, level),
+        "kappa_decided": _kappa(decided, level) if decided else None,
         "swap": _swap(rated, level),
         "first_answer": _first_bias(decided, level) if decided else None,
         "longer": _longer_bias(decided, level),
     }
 
 
-def _kappa(rated: Sequence[Rated], level: float) -> Kappa:
-    return cohen_kappa([one.human for one in rated], [one.judge for one in rated], level=level)
-
-
-def _listed(kappa: Kappa) -> dict[str, Any]:
-    return asdict(kappa) | {"interval": None if kappa.interval is None else list(kappa.interval)}
+def _kappa(rated: Sequence[Rated], level: float) -> dict[str, Any]:
+    human, judge = [one.human for one in rated], [one.judge for one in rated]
+    found = cohen_kappa(human, judge, clusters=_clusters(rated), level=level)
+    return asdict(found) | {"interval": None if found.interval is None else list(found.interval)}
 
 
 def _estimated(rated: Sequence[Rated], level: float) -> dict[str, Any]:

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+KEPT_TOKENS = 12
+"""Of a reply, the last so many are kept with their alternatives: the verdict is at the end."""
+
 
 class MalformedReplyError(Exception):
     """Something arrived that is not a chat completion; the message says what it is."""
@@ -18,8 +21,8 @@ class Reply:
         content: the text; "" where there is none.
         finish_reason: `stop`, `length`, `content_filter`, ...; "" where the server does not say.
         refusal: the text of a refusal; "" where there is none.
-        tokens: of the content, each `token`, `logprob` (nats) and `top` (alternatives, each `token`, `logprob`);
-            empty where the server does not offer them.
+        tokens: the last of the content, each `token`, `logprob` (nats) and `top` (alternatives, each `token`,
+            `logprob`); empty where the server does not offer them.
         prompt_tokens: billed; None where the server does not say.
         completion_tokens: billed; None where the server does not say.
         model: the name that the server gives its model.
@@ -91,10 +94,10 @@ def _tokens(logprobs: Any) -> tuple[dict[str, Any], ...]:
     """Return the tokens with their alternatives; nothing where any of them cannot be read."""
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     found = []
-    for token in content if isinstance(content, list) else []:
+    for token in content[-KEPT_TOKENS:] if isinstance(content, list) else []:
         one = _token(token)
         top = token.get("top_logprobs") if one else None
-        alternatives = [_token(other) for other in top if isinstance(top, list)] if isinstance(top, list) else []
+        alternatives = [_token(other) for other in top] if isinstance(top, list) else []
         if one is None or None in alternatives:
             return ()
         found.append({**one, "top": alternatives})

@@ -10,7 +10,7 @@ import numpy as np
 from evalkit.errors import EvalkitError
 from evalkit.judging.criteria import Criterion
 from evalkit.judging.length import length_adjusted
-from evalkit.judging.outputs import Pair, content_hash
+from evalkit.judging.outputs import Pair, content_hash, shown
 from evalkit.judging.plan import Comparison
 from evalkit.judging.replies import Reply
 from evalkit.judging.verdicts import Verdict, read_verdict
@@ -114,7 +114,7 @@ def _sample(outcome: Outcome) -> dict[str, Any]:
         "score": score,
         "metric": METRIC,
         "higher_is_better": True,
-        "prompt": "\n\n".join(f"{role}: {text}" for role, text in pair.conversation),
+        "prompt": shown(pair.conversation),
         "response": pair.judged,
         "prediction": None if score is None else "win" if score > 0.5 else "loss" if score < 0.5 else "tie",
         "target": pair.against,

@@ -44,7 +44,7 @@ def wait_for(server: JudgeServer, answers: int, process: subprocess.Popen[str]) 
 
 def killed_runs(folder: Path, serve: Serve, *, pairs: int, kills: int, concurrency: int) -> None:
     files = write_outputs(folder, pairs)
-    calm, server = serve(rule=by_hash), serve(rule=by_hash, latency=0.01)
+    calm, server = serve(rule=by_hash), serve(rule=by_hash, latency=0.02)
     words = ("--concurrency", str(concurrency))
     status, expected, told = finish(start(files, folder / "calm", calm, *words))
     assert status == 0, told
@@ -52,7 +52,7 @@ def killed_runs(folder: Path, serve: Serve, *, pairs: int, kills: int, concurren
     for kill in range(kills):
         kept, before = journalled(folder / "run"), server.asked.copy()
         process = start(files, folder / "run", server, *words)
-        goal = (kill + 1) * 2 * pairs // (kills + 1)
+        goal = (kill + 1) * 2 * pairs // (kills + 2)  # the last kill leaves a part, so that no start is the last one
         wait_for(server, goal, process)
         time.sleep(chance.uniform(0, 0.02))
         process.kill()

@@ -11,6 +11,7 @@ import pytest
 from evalkit.errors import EvalkitError
 from evalkit.judging.judge import OutOfBudgetError, judge
 from evalkit.judging.options import Options, Spending
+from evalkit.judging.outputs import content_hash
 from evalkit.judging.plan import plan
 from evalkit.run_folder import read_run
 from tests.evalkit.judging.conftest import Files, read_lines, write_outputs
@@ -159,6 +160,75 @@ def test_an_answer_without_a_verdict_is_missing_and_not_asked_again(
     assert sum(server.asked.values()) == asked
 
 
+def test_when_everything_goes_wrong_at_once_nothing_is_lost(tmp_path: Path, serve: Serve) -> None:
+    files = write_outputs(tmp_path, 60)
+    passing = ("429-ms", "500", "503", "half", "half-json", "close", "html", "html-200", "nothing", "hang")
+    lasting = {3: "refusal", 5: "cut", 7: "injected", 11: "chatter", 13: "empty", 17: "filtered"}
+
+    def trouble(body: dict[str, Any], before: int) -> str:
+        for number, name in lasting.items():
+            if troubled(body, number):
+                return name
+        chance = int(content_hash(body["messages"][0]["content"], before), 16)
+        return passing[chance % len(passing)] if before < 2 and chance % 3 else ""
+
+    server = serve(rule=by_hash, trouble=trouble)
+    found = run(files, tmp_path / "run", server, spending={"timeout": 0.5, "give_up_after": 60.0})
+    calm = serve(rule=by_hash, trouble=lambda body, before: trouble(body, 2))
+    assert found == run(files, tmp_path / "calm", calm)
+    result = found["benchmarks"]["judge:paper"]
+    assert (result["n"], result["failed"], found["unanswered"]) == (54, 6, 0)
+    rows = read_lines(tmp_path / "run" / "samples.jsonl")
+    assert {at for at, row in enumerate(rows) if row["score"] is None} == set(lasting)
+    assert set(server.answered.values()) == {1}
+
+
+def test_a_judge_that_explains_has_its_last_line_read(tmp_path: Path, serve: Serve) -> None:
+    files, server = write_outputs(tmp_path, 6), serve()
+    plain = server.completion
+
+    def explained(body: dict[str, Any], content: str, *, verdict: float | None = None) -> dict[str, Any]:
+        return plain(body, f"Response A says more; B is \u00e4hnlich.\n\n{content}", verdict=verdict)
+
+    server.completion = explained  # type: ignore[method-assign]
+    found = run(files, tmp_path / "run", server, explain=True)
+    assert found["benchmarks"]["judge:paper"]["read_by"] == {"logprobs": 12}
+    assert server.bodies[-1]["max_tokens"] == 400
+    assert "compare the two responses" in server.bodies[-1]["messages"][0]["content"]
+    assert found["benchmarks"] == run(files, tmp_path / "plain", serve())["benchmarks"]
+
+
+def test_several_samples_of_a_prompt_are_one_observation(tmp_path: Path, serve: Serve) -> None:
+    judged, against = write_outputs(tmp_path, 10)
+    rows = [{**row, "completion": row["completion"] + " more" * k} for row in read_lines(judged) for k in range(3)]
+    judged.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = run((judged, against), tmp_path / "run", serve(rule=by_hash))["benchmarks"]["judge:paper"]
+    assert found["n"] == 30
+    assert "10 clusters" in found["method"]
+    ids = [row["id"] for row in read_lines(tmp_path / "run" / "samples.jsonl")]
+    assert ids[:3] == [ids[0], f"{ids[0]}#2", f"{ids[0]}#3"]
+
+
+def test_what_a_kill_leaves_while_a_file_is_written_is_no_other_run(tmp_path: Path, serve: Serve) -> None:
+    files, server = write_outputs(tmp_path, 2), serve()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.yaml.123.tmp").write_text("evalkit: 0")
+    (tmp_path / "run" / "journal.jsonl").write_text('{"key"')
+    assert run(files, tmp_path / "run", server)["benchmarks"]["judge:paper"]["n"] == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, serve: Serve) -> None:
+    files, server = write_outputs(tmp_path, 2), serve()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EvalkitError, match="file: a file; give a folder"):
+        run(files, tmp_path / "file", server)
+    with pytest.raises(EvalkitError, match="Not a directory"):
+        run(files, tmp_path / "file" / "run", server)
+    (tmp_path / "run" / "results.json").mkdir(parents=True)
+    with pytest.raises(EvalkitError, match="not empty, and not a judged run"):
+        run(files, tmp_path / "run", server)
+
+
 def troubled(body: dict[str, Any], number: int) -> bool:
     _, first, _ = responses(body["messages"][0]["content"])
     return first.startswith(f"w{number}-")
@@ -269,7 +339,12 @@ def test_the_key_is_written_nowhere(tmp_path: Path, serve: Serve, capfd: pytest.
         ({"spending": {"price_in": 1.0}}, "give both --price-in and --price-out"),
         ({"spending": {"price_in": -1.0, "price_out": 1.0}}, "must be numbers of at least 0"),
         ({"spending": {"concurrency": 0}}, "--concurrency 0"),
+        ({"spending": {"concurrency": 5000}}, "--concurrency 5000: must lie between 1 and 500"),
         ({"spending": {"timeout": 0.0}}, "more than 0 seconds"),
+        ({"spending": {"timeout": math.nan}}, "--timeout nan"),
+        ({"seed": -1}, "--seed -1"),
+        ({"temperature": math.nan}, "--temperature nan"),
+        ({"max_tokens": 0}, "--max-tokens 0"),
         ({"spending": {"key_name": "NOT_SET"}}, "the environment has no NOT_SET"),
     ],
 )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import t as scipy_t
 from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
@@ -54,6 +55,20 @@ def test_kappa_of_the_textbook() -> None:
     assert (found.interval[1] - found.interval[0]) / (2 * 1.96) == pytest.approx(0.054, abs=5e-4)
 
 
+def test_in_clusters_the_interval_is_the_jackknifes() -> None:
+    rng = np.random.default_rng(0)
+    prompts = np.repeat(np.arange(40), 5)
+    human = rng.choice(["A", "B", "C"], 200, p=[0.5, 0.3, 0.2])
+    judge = np.where(rng.random(200) < 0.6, human, "A")
+    found = cohen_kappa(human.tolist(), judge.tolist(), clusters=prompts.tolist())
+    without = [cohen_kappa_score(human[prompts != g], judge[prompts != g]) for g in range(40)]
+    error = np.sqrt(39 / 40 * np.sum((np.array(without) - np.mean(without)) ** 2))
+    half = scipy_t.ppf(0.975, 39) * error
+    assert found.interval == pytest.approx((found.kappa - half, found.kappa + half), abs=1e-9)
+    whole = cohen_kappa(["A", "A", "B", "B"], ["A", "A", "B", "B"], clusters=["p", "p", "p", "p"])
+    assert (whole.kappa, whole.interval) == (1.0, None)
+
+
 def test_biases_by_hand() -> None:
     # people: A A B B; the judge always takes the slot that comes first, but for the last pair
     rated = [
@@ -72,6 +87,19 @@ def test_biases_by_hand() -> None:
     assert (found["swap"]["first_slot_twice"], found["swap"]["second_slot_twice"]) == (2, 0)
     assert (found["longer"]["judge"], found["longer"]["human"]) == (0.5, 0.0)
     assert (found["first_answer"]["judge"], found["first_answer"]["human"]) == (0.5, 0.0)
+
+
+@real_data
+@pytest.mark.parametrize(
+    ("judged", "agree", "kappa", "first"),
+    # counted with awk: rows of equal words; verdicts "left" where neither is a tie
+    [("gpt4_winner", 564, 0.4830, 368 / 752), ("gpt35_winner", 454, 0.2200, 509 / 705)],
+)
+def test_stored_verdicts_by_hand(judged: str, agree: int, kappa: float, first: float) -> None:
+    found = quality(read_rated(DATA / "llmfao_crowd" / "judgements.jsonl.gz", human="crowd_majority", judge=judged))
+    assert found["agreement"]["share"] == pytest.approx(agree / 766)
+    assert found["kappa"]["kappa"] == pytest.approx(kappa, abs=5e-5)
+    assert found["first_answer"]["judge"] == pytest.approx(first)
 
 
 @real_data
@@ -118,7 +146,7 @@ def test_pairs_that_people_judged_are_read_as_they_are(name: str) -> None:
 
 
 def test_a_judge_is_measured_on_labelled_pairs(tmp_path: Path, serve: Callable[..., JudgeServer]) -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "instruction": f"Question {i}?",
             "input": "Given." * (i % 2),
