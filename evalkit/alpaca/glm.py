@@ -1,5 +1,6 @@
 """Weighted logistic regression with an L1 penalty: as liblinear fits one, and exactly for many weightings at once."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -60,17 +61,20 @@ def fit_liblinear(
     Returns:
         (features,).
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     lasso: dict[str, Any] = {"l1_ratio": 1.0}
     if LogisticRegression().get_params().get("penalty") == "l2":  # scikit-learn before 1.8
         lasso = {"penalty": "l1"}
     model = LogisticRegression(C=strength, solver="liblinear", fit_intercept=False, random_state=random, **lasso)
-    model.fit(
-        np.concatenate([design, design]),
-        np.repeat([1, 0], len(design)),
-        sample_weight=np.concatenate([weights * targets, weights * (1 - targets)]),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # how far it stopped from the optimum is reported
+        model.fit(
+            np.concatenate([design, design]),
+            np.repeat([1, 0], len(design)),
+            sample_weight=np.concatenate([weights * targets, weights * (1 - targets)]),
+        )
     return np.asarray(model.coef_[0], dtype=float)
 
 

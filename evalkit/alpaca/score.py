@@ -1,7 +1,7 @@
 """All that is said of one model's annotations: win rate, length-controlled win rates, the judge's bias for a slot."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,9 @@ from evalkit.statistics import (
     win_rate,
 )
 
-LEADERBOARD_JUDGE = "weighted_alpaca_eval_gpt4_turbo"
+LEADERBOARD_JUDGE, LEADERBOARD_BASELINE = "weighted_alpaca_eval_gpt4_turbo", "gpt4_1106_preview"
+FAR_FROM_OPTIMUM = 0.1
+"""Percentage points beyond which a reader is told; on the leaderboard's files it is at most 0.02."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +122,13 @@ def score(
         length_controlled=controlled,
         published_rate=published_rate,
         slot_gap=slot_gap(annotations, level=level),
-        notes=(*_notes(annotations, len(preferences) - len(judged)), *why_not, *no_rate, JUDGE_NOISE),
+        notes=(
+            *_notes(annotations, len(preferences) - len(judged)),
+            *why_not,
+            *no_rate,
+            *_length_notes(annotations, published, controlled),
+            JUDGE_NOISE,
+        ),
     )
 
 
@@ -172,13 +180,28 @@ def _notes(annotations: Annotations, missing: int) -> list[str]:
     empty = sum(not j.output.strip() for j in annotations.judgements)
     if empty:
         notes.append(f"{empty} outputs of the model are empty.")
-    if annotations.judge == LEADERBOARD_JUDGE and annotations.baseline == "gpt4_1106_preview":
+    if annotations.judge == LEADERBOARD_JUDGE and annotations.baseline == LEADERBOARD_BASELINE:
         without = 805 - len(annotations.judgements)
         if without > 0:
             notes.append(
                 f"{without} of AlpacaEval's 805 instructions are missing. The leaderboard looks difficulties up by "
                 "row, so its length-controlled win rate of such a file uses those of other instructions; ours does not."
             )
+    return notes
+
+
+def _length_notes(annotations: Annotations, published: Published, controlled: Sequence[LengthControlled]) -> list[str]:
+    notes = [
+        f"{one.glm}: alpaca_eval's solver stopped at {one.rate:.2f}, the optimum of its loss is at "
+        f"{one.rate_at_optimum:.2f}."
+        for one in controlled
+        if abs(one.rate - one.rate_at_optimum) > FAR_FROM_OPTIMUM
+    ]
+    if published.difficulty and (annotations.judge, annotations.baseline) != (LEADERBOARD_JUDGE, LEADERBOARD_BASELINE):
+        notes.append(
+            f"The difficulties were measured by {LEADERBOARD_JUDGE} against {LEADERBOARD_BASELINE}; this is "
+            f"{annotations.judge or 'an unnamed judge'} against {annotations.baseline}: not the leaderboard's scale."
+        )
     return notes
 
 

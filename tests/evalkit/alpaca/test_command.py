@@ -64,9 +64,10 @@ def test_text_names_every_method(
 ) -> None:
     assert evalkit("--annotations", write(make_rows(30)), "--output", tmp_path / "o", "--resamples", 20) == 0
     shown = capsys.readouterr().out
+    method = json.loads((tmp_path / "o" / "results.json").read_text(encoding="utf-8"))["interval_method"]
     for part in (
         "win rate",
-        "t, 30 preferences",
+        method,
         "bootstrap over instructions",
         "no instruction difficulties were given",
     ):
