@@ -49,14 +49,16 @@ def bubblewrap(scratch_bytes: int) -> Start:
     else:
         words += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     words += ["--die-with-parent", "--hostname", "sandbox"]
-    for folder in sorted({str(folder) for _, place in _read_only() for folder in Path(place).parents[:-1]} | {"/dev"}):
+    words += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", SCRATCH]
+    for folder in sorted(
+        {str(folder) for _, place in _read_only() for folder in Path(place).parents[:-1]} | {"/dev"} - {SCRATCH}
+    ):
         words += ["--perms", "0755", "--dir", folder]  # or it takes on the mode that a folder like /root has
     for source, place in _read_only():
         words += ["--ro-bind", source, place]
     for device in _devices():
         words += ["--dev-bind", device, device]
-    words += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", SCRATCH, "--remount-ro", "/"]
-    words += ["--chdir", SCRATCH, *_python(_PLACE)]
+    words += ["--remount-ro", "/", "--chdir", SCRATCH, *_python(_PLACE)]
     return Start(command=tuple(words), isolate=None, user=_unused_user())
 
 

@@ -61,7 +61,7 @@ def check_function(
         ending, reason = _watched(checker, candidate, report, limits)
         stdout, stderr = candidate.stdout.text(), candidate.stderr.text()
     seconds = time.monotonic() - started
-    return Outcome(ending=ending, reason=reason, stdout=stdout, stderr=stderr, seconds=seconds)
+    return Outcome(ending=ending, reason=_shown(reason), stdout=stdout, stderr=stderr, seconds=seconds)
 
 
 def stub(prompt: str) -> str:
@@ -117,6 +117,11 @@ def _failed(candidate: Process, reason: str, limits: Limits) -> tuple[Ending, st
     if status == _OUT_OF_TIME:
         return Ending.TIMED_OUT, f"after {limits.seconds:g} s of processor time"
     return Ending.FAILED, f"{reason}: exit status {status}"
+
+
+def _shown(reason: str) -> str:
+    """Return a reason, which may be words of the program, as one line without what a terminal would obey."""
+    return "".join(sign if sign.isprintable() else "�" for sign in " ".join(reason.split()))
 
 
 def _has_ended(report: Stream) -> bool:

@@ -23,7 +23,7 @@ def isolate(plan: Mapping[str, Any]) -> None:
     """Return in a grandchild that sees only what `plan` names; this process and the child only wait for it.
 
     Args:
-        plan: `read_only` (paths shown where they are, or [path, place]), `devices`, `scratch_bytes`, `scratch`.
+        plan: `read_only` (pairs of a path and its place), `devices`, `scratch_bytes`, `scratch`.
 
     Raises:
         OSError: the system refuses a namespace or a mount.
@@ -44,21 +44,20 @@ def isolate(plan: Mapping[str, Any]) -> None:
         _end_as(child)
 
 
-def _new_root(read_only: Sequence[Any], devices: Sequence[str], scratch: str, scratch_bytes: int) -> None:
+def _new_root(read_only: Sequence[tuple[str, str]], devices: Sequence[str], scratch: str, scratch_bytes: int) -> None:
     _mount("none", "/", None, _RECURSIVE | _PRIVATE)
     base = "/tmp"  # noqa: S108 (a place that exists; what is mounted there only we see)
     _mount("tmpfs", base, "tmpfs", _NOSUID | _NODEV, "mode=755,size=1m,nr_inodes=4096")
     os.mkdir(f"{base}/old", 0o755)
     _check(_libc.pivot_root(base.encode(), f"{base}/old".encode()), "pivot_root")
     os.chdir("/")
-    for entry in read_only:
-        source, place = (entry, entry) if isinstance(entry, str) else entry
+    os.makedirs(scratch, 0o755, exist_ok=True)  # before the others, of which some may lie in it
+    _mount("tmpfs", scratch, "tmpfs", _NOSUID | _NODEV, f"mode=1777,size={scratch_bytes},nr_inodes=16384")
+    for source, place in read_only:
         _bind(f"/old{source}", place)
         _make_read_only(place)
     for device in devices:
         _bind(f"/old{device}", device)
-    os.makedirs(scratch, 0o755, exist_ok=True)
-    _mount("tmpfs", scratch, "tmpfs", _NOSUID | _NODEV, f"mode=1777,size={scratch_bytes},nr_inodes=16384")
     _check(_libc.umount2(b"/old", _DETACH), "umount of the old root")
     os.rmdir("/old")
     _mount("none", "/", None, _REMOUNT | _BIND | _READ_ONLY | _NOSUID | _NODEV)

@@ -64,6 +64,12 @@ def test_what_is_right_passes(sandbox: Sandbox, program: str, test: str) -> None
         ("def f(x): print('x' * 10**7)", "candidate(1)", Ending.TOO_MUCH_OUTPUT, "more than 4194304 bytes"),
         ("def f(x): return x", "candidate(f)", Ending.ERROR, "the test passes what cannot cross"),
         ("def f(x): input()", "candidate(1)", Ending.FAILED, "EOFError"),
+        (
+            "def f(x): raise ValueError('\\ud800 \\x1b[2J\\n\\n!')",
+            "candidate(1)",
+            Ending.FAILED,
+            "ValueError: � �[2J !",
+        ),
     ],
 )
 def test_what_is_wrong_says_why(sandbox: Sandbox, program: str, test: str, ending: Ending, reason: str) -> None:

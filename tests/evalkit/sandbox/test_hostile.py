@@ -172,6 +172,12 @@ HOSTILE = {
     ),
     "deep recursion": "import sys\nsys.setrecursionlimit(10**9)\ndef f(x): return f(x)",
     "broken interpreter": "import ctypes\ndef f(x): ctypes.string_at(0)",
+    "calls of another machine": (  # int 0x80 with the numbers of i386, which the filter does not know
+        "import ctypes, mmap\ndef f(x):\n    page = mmap.mmap(-1, 4096, prot=7)\n"
+        "    page.write(bytes.fromhex('b814000000cd80c3'))\n"
+        "    place = ctypes.addressof(ctypes.c_char.from_buffer(page))\n"
+        "    ctypes.CFUNCTYPE(ctypes.c_int)(place)()\n    return x + 1"
+    ),
     "endless loop": "def f(x):\n    while True: pass",
     "endless loop at once": "while True: pass",
     "endless loop that ignores signals": (
