@@ -50,9 +50,8 @@ def bubblewrap(scratch_bytes: int) -> Start:
         words += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
     words += ["--die-with-parent", "--hostname", "sandbox"]
     words += ["--perms", "1777", "--size", str(scratch_bytes), "--tmpfs", SCRATCH]
-    for folder in sorted(
-        {str(folder) for _, place in _read_only() for folder in Path(place).parents[:-1]} | {"/dev"} - {SCRATCH}
-    ):
+    parents = {str(folder) for _, place in _read_only() for folder in Path(place).parents[:-1]} | {"/dev"}
+    for folder in sorted(parents - {SCRATCH}):
         words += ["--perms", "0755", "--dir", folder]  # or it takes on the mode that a folder like /root has
     for source, place in _read_only():
         words += ["--ro-bind", source, place]
