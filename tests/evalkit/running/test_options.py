@@ -38,7 +38,7 @@ def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             if "lora_B" in name:
                 weight.normal_(std=0.3)
     folder = tmp_path_factory.mktemp("adapters") / "lora"
-    adapted.save_pretrained(folder)
+    adapted.save_pretrained(str(folder))
     return folder
 
 
