@@ -26,6 +26,10 @@ def request_key(base_url: str, body: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
+OPENING = b'{"key": '
+"""Of every line: a torn one is told from another file's by it."""
+
+
 class Journal:
     """Replies by request, in memory and in a file of JSON lines to which they are appended.
 
@@ -153,7 +157,7 @@ def _read(path: Path) -> tuple[dict[str, Reply], int]:
     if not path.is_file():
         raise EvalkitError(f"{path}: not a regular file; a journal is one")
     replies: dict[str, Reply] = {}
-    dropped = 0
+    dropped = foreign = 0
     with path.open("rb") as lines:
         for line in lines:
             try:
@@ -161,6 +165,7 @@ def _read(path: Path) -> tuple[dict[str, Reply], int]:
                 replies.setdefault(row["key"], reply_from_row(row["reply"]))
             except (ValueError, TypeError, KeyError, AttributeError):
                 dropped += bool(line.strip())
-    if dropped > 1 and not replies:
+                foreign += bool(line.strip()) and line[: len(OPENING)] != OPENING[: len(line)]
+    if foreign and not replies:
         raise EvalkitError(f"{path}: not a journal of replies; give another --journal")
     return replies, dropped

@@ -1,6 +1,7 @@
 """A judged run, from its plan to a run folder."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from evalkit.judging.options import CHEAP, Spending
 from evalkit.judging.plan import Estimate, Plan, calls_of, key_of
 from evalkit.judging.preflight import Settings, preflight, settings_from_row
 from evalkit.judging.quality import quality, rated_outcomes
+from evalkit.judging.replies import Reply
 from evalkit.judging.results import Outcome, criterion_results, outcomes_of, read_judgement, sample_rows
 from evalkit.progress import Progress
 from evalkit.run_folder import clear_run, finish_run, read_config, read_results, start_run
@@ -209,15 +211,21 @@ def _criterion(plan: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     return found
 
 
+def _served(reply: Reply) -> str:
+    """Return what the server calls the model and the system that answered."""
+    return " ".join(part for part in (reply.model, reply.fingerprint) if part) or "not said"
+
+
 def _finish(run: _Run, settings: Settings, asked: Asked) -> dict[str, Any]:
     """Write samples and results."""
-    plan, journal = run.plan, run.journal
+    plan, journal, calls = run.plan, run.journal, calls_of(run.plan, settings)
     judgements = []
     for comparison in plan.comparisons:
         key = key_of(plan, settings, comparison)
         judgements.append(read_judgement(comparison, journal.find(key), asked.failed.get(key, "")))
     outcomes = outcomes_of(judgements)
-    usage = usage_of(_answered(journal, calls_of(plan, settings)), plan.price)
+    served = dict(sorted(Counter(_served(reply) for *_, reply in _answered(journal, calls)).items()))
+    usage = usage_of(_answered(journal, calls), plan.price)
     results = {
         "evalkit": evalkit.__version__,
         "judge_model": plan.options.judge_model,
@@ -229,8 +237,9 @@ def _finish(run: _Run, settings: Settings, asked: Asked) -> dict[str, Any]:
             "only_target": plan.matched.only_target,
         },
         "unanswered": len(asked.failed),
+        "served": served,
         "usage": {**asdict(usage), "prices": None if plan.price is None else plan.price.source},
-        "notes": notes(plan, outcomes, settings, usage),
+        "notes": notes(plan, outcomes, settings, usage, served),
     }
     with _writing(run.output):
         finish_run(run.output, results, [sample for found in outcomes.values() for sample in sample_rows(found)])

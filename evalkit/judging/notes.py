@@ -8,7 +8,13 @@ from evalkit.judging.preflight import Settings
 from evalkit.judging.results import Outcome
 
 
-def notes(plan: Plan, outcomes: Mapping[str, Sequence[Outcome]], settings: Settings, usage: Usage) -> list[str]:
+def notes(
+    plan: Plan,
+    outcomes: Mapping[str, Sequence[Outcome]],
+    settings: Settings,
+    usage: Usage,
+    served: Mapping[str, int],
+) -> list[str]:
     """Return the notes that belong beside the results, one sentence each."""
     found = [
         "The interval holds the chance in which prompts were judged; the judge's own noise and taste, and the seed of "
@@ -29,6 +35,10 @@ def notes(plan: Plan, outcomes: Mapping[str, Sequence[Outcome]], settings: Setti
         found.append(
             f"{missing} of {total} pairs have no verdict and are left out; if judges refuse or run out of room more "
             "often on one model's outputs, the win rate leans."
+        )
+    if len(served) > 1:
+        found.append(
+            f"The server answered as several models or systems: {', '.join(served)}; they may judge differently."
         )
     left = plan.matched.without_target + plan.matched.ambiguous
     if left:

@@ -94,6 +94,8 @@ def read_outputs(path: Path) -> list[Output]:
         conversation = conversation_of(place, PROMPTS[0], column(place, row, PROMPTS))
         if not any(text for _, text in conversation):
             raise EvalkitError(f"{place}: the prompt is empty; remove the row")
+        if row.get("label") is False:
+            raise EvalkitError(f"{place}: 'label' is false: what people reject is no target; remove such rows")
         outputs.append(Output(conversation=conversation, text=answer_of(place, column(place, row, COMPLETIONS))))
     if not outputs:
         raise EvalkitError(f"{path}: holds no rows; expected JSON lines with prompt and completion")

@@ -62,6 +62,8 @@ def parse_reply(payload: Any) -> Reply:
     """
     if not isinstance(payload, dict):
         raise MalformedReplyError(f"{type(payload).__name__} in place of a chat completion")
+    if payload.get("error") and not payload.get("choices"):
+        raise MalformedReplyError(f"an error in place of a reply: {str(payload['error'])[:200]}")
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise MalformedReplyError("a reply without choices")

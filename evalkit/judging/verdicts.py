@@ -107,7 +107,4 @@ def _share(token: Mapping[str, Any], before: str, choices: str) -> float | None:
         if letter in mass and not math.isnan(logprob) and logprob <= 0.01:  # rounding may leave it above 0
             mass[letter] += math.exp(logprob)
     total = sum(mass.values())
-    # at half of the probability elsewhere the listed letters say little about which is preferred
-    if total < 0.5:
-        return None
-    return (mass["A"] + mass.get("C", 0.0) / 2) / total
+    return (mass["A"] + mass.get("C", 0.0) / 2) / total if total > 0 else None

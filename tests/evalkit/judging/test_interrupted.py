@@ -72,7 +72,7 @@ def killed_runs(folder: Path, serve: Serve, *, pairs: int, kills: int, concurren
 
 
 def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path: Path, serve: Serve) -> None:
-    killed_runs(tmp_path, serve, pairs=60, kills=4, concurrency=8)
+    killed_runs(tmp_path, serve, pairs=60, kills=3, concurrency=8)
 
 
 def test_an_interrupted_run_keeps_what_it_has_and_says_so(tmp_path: Path, serve: Serve) -> None:

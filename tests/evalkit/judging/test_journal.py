@@ -57,10 +57,13 @@ def test_a_line_that_is_no_reply_is_dropped(line: bytes, tmp_path: Path) -> None
 
 def test_a_file_that_is_no_journal_is_not_written_to(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
-    path.write_text('{"prompt": "a"}\n{"prompt": "b"}\n')
-    with pytest.raises(EvalkitError, match="not a journal of replies"):
-        found(path)
-    assert path.read_text() == '{"prompt": "a"}\n{"prompt": "b"}\n'
+    for text in ('{"prompt": "a"}\n{"prompt": "b"}\n', '{"prompt": "a"}', "thesis"):
+        path.write_text(text)
+        with pytest.raises(EvalkitError, match="not a journal of replies"):
+            found(path)
+        assert path.read_text() == text
+    path.write_text('{"key": "k0", "rep\n{"k')  # what two kills leave, each in the first line of its start
+    assert found(path) == {}
     for other in (tmp_path, Path("/dev/null")):
         with pytest.raises(EvalkitError):
             found(other)

@@ -67,6 +67,7 @@ def test_a_lone_surrogate_becomes_a_sign_that_can_be_written(tmp_path: Path) -> 
         (({"prompt": 3, "completion": "x"},), r"a.jsonl:1: 'prompt' is neither text nor a list"),
         (({"prompt": [{"role": "user"}], "completion": "x"},), r"a.jsonl:1: a turn of 'prompt' has no text"),
         (({"prompt": "x", "completion": "y"}, {"prompt": " ", "completion": "y"}), r"a.jsonl:2: the prompt is empty"),
+        (({"prompt": "x", "completion": "y", "label": False},), r"a.jsonl:1: 'label' is false"),
         (({"prompt": [], "completion": "x"},), r"a.jsonl:1: the prompt is empty"),
         (("[" * 100_000,), r"nested too deeply"),
     ],
