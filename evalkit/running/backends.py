@@ -72,6 +72,8 @@ def check_choice(choice: ModelChoice) -> None:
         )
     if choice.backend == "vllm" and importlib.util.find_spec("vllm") is None:
         raise EvalkitError("--backend vllm: vLLM is not installed; install it with: pip install vllm")
+    if choice.backend == "vllm" and choice.device:
+        raise EvalkitError(f"--device {choice.device}: vLLM takes the GPUs in CUDA_VISIBLE_DEVICES")
     if choice.adapter is not None and importlib.util.find_spec("peft") is None:
         raise EvalkitError("--adapter needs peft; install it with: pip install peft")
     if (choice.backend == "openai") != bool(choice.base_url):

@@ -5,7 +5,8 @@ python tests/benchmarks/run_overhead.py [--pairs 5] [--seconds 60] [--json]
 Both run in a fork of one process that has imported everything, so neither pays for imports. Each pair runs both, in
 turn the one and the other first; the ratio is that of a pair, and the median of the pairs is printed, by processor
 time and by the wall clock. The items are made up, as long as those of GSM8K with its examples (generation) and of
-MMLU (choices). lm-eval's description of the machine is left out of its run. evalkit also fingerprints the model, builds the intervals and writes the run folder: all of it counts.
+MMLU (choices). lm-eval's description of the machine is left out of its run. evalkit also fingerprints the model,
+builds the intervals and writes the run folder: all of it counts.
 """
 
 import argparse
