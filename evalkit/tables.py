@@ -3,21 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+_NAMES = {"run", "subset", "run - baseline", "method"}
+
 
 def print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a rich table on a terminal, else columns with two spaces between them."""
     if stream.isatty():
-        from rich.box import SIMPLE_HEAD
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for column in header:
-            foldable = column in {"run", "subset", "run - baseline", "method"}
-            table.add_column(column, overflow="fold", no_wrap=not foldable)
-        for row in rows:
-            table.add_row(*row)
-        Console(file=stream, markup=False).print(table)
+        _print_rich(stream, title, header, rows)
         return
     widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
     if title:
@@ -27,6 +19,29 @@ def print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequenc
         print(line.rstrip(), file=stream)
     if title:
         print(file=stream)
+
+
+def _print_rich(stream: TextIO, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table whose names fold; in a terminal too narrow even for that its lines wrap, and nothing is lost."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    needed = 2 * len(header)
+    for number, column in enumerate(header):
+        cells = [row[number] for row in (header, *rows)]
+        foldable = column in _NAMES
+        # of a name, a word of more than 24 characters is broken, a shorter one never
+        least = min(24, max(len(word) for cell in cells for word in cell.split() or [""])) if foldable else None
+        table.add_column(column, overflow="fold", no_wrap=not foldable, min_width=least)
+        needed += least or max(map(len, cells))
+    for row in rows:
+        table.add_row(*row)
+    console = Console(file=stream, markup=False)
+    if console.width < needed:
+        console = Console(file=stream, markup=False, width=needed)
+    console.print(table)
 
 
 def score_cells(found: Mapping[str, Any]) -> tuple[str, str, str]:

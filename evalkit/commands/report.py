@@ -54,4 +54,5 @@ def report(
     if as_json:
         print(json.dumps({"page": str(output), "bytes": size, "items": items.count, "items_left_out": items.left_out}))
     else:
-        print(f"{output}: {len(comparison.runs)} runs, {items.count} differing items, {size / 1e6:.1f} MB")
+        runs_read = len(comparison.runs)
+        print(f"{output}: {runs_read} run{'s'[: runs_read > 1]}, {items.count} differing items, {size / 1e6:.1f} MB")

@@ -1,5 +1,6 @@
 """The items on which runs differ, with what was asked and answered."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 from evalkit.comparing.compare import Comparison
 from evalkit.comparing.evaluation import Item, Texts
-from evalkit.files import write_json_lines
+from evalkit.comparing.output import write_output
 
 NO_TEXTS = Texts(prompt="", response="", prediction="", target="")
 
@@ -51,7 +52,8 @@ def differing(comparison: Comparison) -> Iterator[Differing]:
 
 def write_differing(path: Path, comparison: Comparison) -> None:
     """Write one JSON object per differing item: its place, prompt and target, and per run score and answer."""
-    write_json_lines(path, (_row(found) for found in differing(comparison)))
+    rows = (json.dumps(_row(found), ensure_ascii=False) for found in differing(comparison))
+    write_output(path, "".join(f"{row}\n" for row in rows))
 
 
 def _row(found: Differing) -> dict[str, Any]:

@@ -27,9 +27,10 @@ def print_comparison(comparison: Comparison, stream: TextIO) -> None:
     if comparison.compared:
         _print_differences(comparison, level, stream)
     for one in comparison.overall:
+        p = p_cell(one.test.p_value)
         print(
             f"{one.benchmark}: are all runs alike? {one.test.test}: Q = {one.test.statistic:.4g}, "
-            f"p = {p_cell(one.test.p_value)} over {one.n} items; beside the family, not in it.",
+            f"p {'' if p.startswith('<') else '= '}{p} over {one.n} items; beside the family, not in it.",
             file=stream,
         )
     for caveat in comparison.caveats:

@@ -1,5 +1,6 @@
 """An evaluation of another tool, written as a run folder of evalkit."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,13 @@ def import_runs(path: Path, output: Path, *, read: ReadOptions = ReadOptions()) 
         shown = ", ".join(str(folder) for folder in folders)
         raise EvalkitError(f"{path}: two runs would be written to one folder ({shown}); rename them in the file")
     read_whole = [_read(source) for source in sources]
-    for source, (rows, results), folder in zip(sources, read_whole, folders, strict=True):
-        settings = {key: value for key, value in source.settings.items() if key != "versions"}
-        start_run(folder, {"evalkit": evalkit.__version__, **_origin(source), **settings})
-        finish_run(folder, results, rows)
+    try:
+        for source, (rows, results), folder in zip(sources, read_whole, folders, strict=True):
+            settings = {key: value for key, value in source.settings.items() if key != "versions"}
+            start_run(folder, {"evalkit": evalkit.__version__, **_origin(source), **settings})
+            finish_run(folder, results, rows)
+    except OSError as error:
+        raise EvalkitError(f"{output}: cannot be written: {error.strerror or error}") from error
     return folders
 
 
@@ -69,4 +73,13 @@ def _read(source: Source) -> tuple[list[Row], dict[str, Any]]:
             **({"version": versions[name]} if name in versions else {}),
         }
     results = {**_origin(source), "benchmarks": benchmarks, "warnings": list(source.notes)}
-    return [row for _, row in rows], results
+    return [_plain(row) for _, row in rows], results
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it; a number that is not finite, in a column that nobody scores, is text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -94,6 +94,9 @@ def read_log(path: Path, log: Mapping[str, Any], *, metric: str | None = None) -
     samples = log.get("samples")
     if not isinstance(samples, list) or not samples:
         raise EvalkitError(f"{path}: no samples; log them (inspect eval without --no-log-samples)")
+    for number, sample in enumerate(samples, start=1):
+        if not isinstance(sample, dict) or not isinstance(sample.get("scores") or {}, dict):
+            raise EvalkitError(f"{path}: sample {number}: not a sample of inspect_ai; log the evaluation again")
     scorers = list(dict.fromkeys(name for sample in samples for name in (sample.get("scores") or {})))
     if metric is not None and metric not in scorers:
         raise EvalkitError(f"{path}: no scorer '{metric}'; it has {', '.join(scorers) or 'none'}")

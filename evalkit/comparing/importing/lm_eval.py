@@ -20,6 +20,10 @@ _NAMES = {"gsm8k_cot": "gsm8k", "bbh_cot_fewshot": "bbh"}
 _NO_METRICS = {"doc_id", "doc_hash", "prompt_hash", "target_hash"}
 
 
+# parts of a results file that are read as dictionaries
+_TABLES = {"group_subtasks", "versions", "higher_is_better", "config"}
+
+
 def is_lm_eval(path: Path) -> bool:
     """Return whether a path is a file of logged samples, or a folder that has some, at most one folder deep."""
     return bool(_FILE.match(path.name) and path.is_file()) or bool(path.is_dir() and _folders(path))
@@ -90,7 +94,9 @@ def _results(file: Path) -> dict[str, Any]:
         value = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise EvalkitError(f"{file}: not JSON: {error}; move it away to read the samples alone") from error
-    return value if isinstance(value, dict) else {}
+    if not isinstance(value, dict):
+        raise EvalkitError(f"{file}: not the results of lm-eval; move it away to read the samples alone")
+    return {key: part for key, part in value.items() if key not in _TABLES or isinstance(part, dict)}
 
 
 def _groups(results: Mapping[str, Any]) -> dict[str, str]:

@@ -28,7 +28,9 @@ def read_run_folder(path: Path) -> Source:
         raise EvalkitError(f"{path}: a training run, not an evaluation; {remedy}")
     if not (path / RESULTS).is_file():
         raise EvalkitError(f"{path}: the run is not finished; start the same evalkit run again")
-    results = read_results(path) or {}
+    results = read_results(path)
+    if not isinstance(results, dict):
+        raise EvalkitError(f"{path / RESULTS}: not the results of a run; evaluate again")
     return Source(
         path=path,
         kind="evalkit run",
@@ -50,7 +52,8 @@ def _versions(results: Mapping[str, Any]) -> dict[str, str]:
     for name, benchmark in benchmarks.items() if isinstance(benchmarks, dict) else ():
         if not isinstance(benchmark, dict):
             continue
-        parts = {"": benchmark, **(benchmark.get("subsets") or {})}
+        subsets = benchmark.get("subsets")
+        parts = {"": benchmark, **(subsets if isinstance(subsets, dict) else {})}
         for subset, part in parts.items():
             if isinstance(part, dict) and part.get("version") is not None:
                 found[f"{name}/{subset}" if subset else name] = str(part["version"])

@@ -11,10 +11,10 @@ from typing import Any
 import evalkit
 from evalkit.comparing.breakdown import Breakdown, SubsetDifference, break_down
 from evalkit.comparing.compare import Compared, Comparison, Score
+from evalkit.comparing.output import write_output
 from evalkit.comparing.page.items import BUDGET, ItemData, item_data
 from evalkit.comparing.page.strips import Axis, axis, strip
 from evalkit.comparing.text import adjusted_name, methods
-from evalkit.files import write_text
 from evalkit.statistics import Interval
 from evalkit.tables import difference_cells, p_cell, percent, score_cells
 
@@ -41,7 +41,7 @@ class Table:
 def write_page(path: Path, comparison: Comparison, *, budget: int = BUDGET) -> ItemData:
     """Write a comparison as one page, whole or not at all, and return what of its items the page holds."""
     items = item_data(comparison, budget=budget)
-    write_text(path, render(comparison, items))
+    write_output(path, render(comparison, items))
     return items
 
 

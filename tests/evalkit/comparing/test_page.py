@@ -22,6 +22,7 @@ from evalkit.comparing.page.build import write_page
 from evalkit.comparing.page.items import item_data, script_json
 from evalkit.comparing.page.strips import axis
 from evalkit.comparing.reading import ReadOptions
+from evalkit.errors import EvalkitError
 from tests.evalkit.conftest import write_rows
 
 HOSTILE = [
@@ -286,6 +287,33 @@ def test_a_page_keeps_within_its_budget_and_says_what_it_leaves_out(tmp_path: Pa
     assert "characters left out" in small.json
     write_page(tmp_path / "page.html", comparison, budget=3_000)
     assert f"{tiny.left_out} more differing items do not fit into the page" in (tmp_path / "page.html").read_text()
+
+
+def test_a_page_is_written_where_a_file_may_stand_and_nowhere_else(tmp_path: Path) -> None:
+    comparison = compare([made(tmp_path, name, seed) for seed, name in enumerate("ab")])
+    (tmp_path / "there.html").write_text("before")
+    (tmp_path / "link.html").symlink_to(tmp_path / "there.html")
+    write_page(tmp_path / "link.html", comparison)
+    assert (tmp_path / "link.html").is_symlink()
+    assert "b against a" in (tmp_path / "there.html").read_text()
+    for path, message in ((tmp_path, "not a file"), (tmp_path / "there.html" / "x", "cannot be written")):
+        with pytest.raises(EvalkitError, match=message):
+            write_page(path, comparison)
+    with pytest.raises(EvalkitError, match="/dev/null: not a file"):
+        write_page(Path("/dev/null"), comparison)
+
+
+def test_differing_items_are_written_whole(tmp_path: Path) -> None:
+    runs = [made(tmp_path, name, seed) for seed, name in enumerate("ab")]
+    words = ["compare", *map(str, runs), "--items", str(tmp_path / "items.jsonl")]
+    assert run_command(app, words) == 0
+    rows = [json.loads(line) for line in (tmp_path / "items.jsonl").read_text().splitlines()]
+    comparison = compare(runs)
+    assert len(rows) == sum(one.paired.wins + one.paired.losses for one in comparison.compared) + 1
+    (failed,) = [row for row in rows if row["runs"]["a"]["score"] is None]
+    assert failed["runs"]["a"]["error"] == "timed out"
+    assert all(row["runs"]["a"]["score"] != row["runs"]["b"]["score"] for row in rows if row is not failed)
+    assert rows[0]["prompt"].startswith("The following are questions")
 
 
 def test_what_stands_in_a_script_cannot_end_it() -> None:

@@ -43,3 +43,11 @@ def test_nothing_is_written_where_the_import_fails(tmp_path: Path) -> None:
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(EvalkitError, match="full: not empty"):
         import_runs(LOGS / "arithmetic.json", tmp_path / "full")
+
+
+def test_what_json_cannot_hold_is_text_and_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"id": "a", "score": 1, "temperature": NaN}\n')
+    (folder,) = import_runs(tmp_path / "t.jsonl", tmp_path / "out")
+    assert json.loads((folder / "samples.jsonl").read_text())["temperature"] == "nan"
+    with pytest.raises(EvalkitError, match="x: cannot be written: Not a directory"):
+        import_runs(tmp_path / "t.jsonl", tmp_path / "t.jsonl" / "x")
