@@ -48,11 +48,54 @@ def test_an_unknown_name_is_answered_with_the_nearest_of_lm_eval() -> None:
 def test_a_group_of_lm_eval_is_a_benchmark_with_its_tasks_as_subsets(model: Path, tmp_path: Path) -> None:
     (sums,) = find_benchmarks(["sums"])
     assert [(subtask.subset, subtask.num_rows) for subtask in sums.subtasks] == [("sums_small", 30), ("arithmetic", 30)]
-    found = run(str(model), ["sums"], tmp_path / "run")["benchmarks"]["sums"]
+    results = run(str(model), ["sums"], tmp_path / "run")
+    found = results["benchmarks"]["sums"]
     assert found["n"] == 60
     assert found["method"] == "Wilson, stratified by 2 subsets"
+    assert results["warnings"] == [
+        "sums: lm-eval gives this group no score of its own; the score is the mean over all items"
+    ]
     again = run(str(model), ["sums"], tmp_path / "run")["benchmarks"]["sums"]
     assert again == found
+
+
+def score_of_lm_eval(name: str, model: Path) -> float:
+    import lm_eval
+    import lm_eval.tasks
+
+    found = lm_eval.simple_evaluate(
+        model="hf",
+        model_args={"pretrained": str(model), "dtype": "float32"},
+        device="cpu",
+        batch_size=8,
+        tasks=[name],
+        task_manager=lm_eval.tasks.TaskManager(),  # that of `index`
+        bootstrap_iters=0,
+    )
+    return dict(found or {})["results"][name]["exact_match,none"]
+
+
+@pytest.mark.usefixtures("index")
+@pytest.mark.parametrize(
+    ("weighted", "method"),
+    [("true", "Wilson, stratified by 2 subsets"), ("false", "Wilson, macro average of 2 subsets")],
+)
+def test_a_group_scores_what_lm_eval_makes_of_it(
+    weighted: str, method: str, model: Path, task: Path, tmp_path: Path
+) -> None:
+    (task.parent / "few.jsonl").write_text(
+        '{"question": "4 is", "answer": "4"}\n' * 7 + '{"question": "", "answer": ""}\n'
+    )
+    small = task.parent / "small.yaml"
+    small.write_text(small.read_text() + f"dataset_kwargs: {{data_files: {{test: {task.parent / 'few.jsonl'}}}}}\n")
+    aggregate = f"aggregate_metric_list: [{{metric: exact_match, weight_by_size: {weighted}}}]\n"
+    (task.parent / "group.yaml").write_text(GROUP + aggregate)
+    found = run(str(model), ["sums"], tmp_path / "run")["benchmarks"]["sums"]
+    assert found["score"] == pytest.approx(score_of_lm_eval("sums", model), abs=1e-12)
+    subsets = [found["subsets"][name]["score"] for name in ("sums_small", "arithmetic")]
+    assert subsets[0] != subsets[1]
+    assert found["n"] == 38
+    assert found["method"].startswith(method)
 
 
 @pytest.mark.usefixtures("index")
