@@ -112,6 +112,8 @@ def designs(noise: Noise, goal: Goal) -> Sequence[tuple[float | None, PairedDesi
     """Return the designs that fit what is known, each with the correlation that it supposes."""
     if noise.discordant is not None and noise.correlation is not None:
         raise EvalkitError("give --discordant or --correlation, not both: one follows from the other")
+    if sum(value is not None for value in (noise.discordant, noise.baseline_score, noise.deviation)) > 1:
+        raise EvalkitError("give one of --baseline-score, --discordant and --sd: each says how noisy the comparison is")
     if noise.discordant is None and noise.deviation is None and noise.baseline_score is None:
         raise EvalkitError("say how noisy the comparison is: --baseline-score (a score in [0, 1]), --discordant, --sd")
     known = {"level": goal.level, "comparisons": goal.comparisons, "clusters": goal.clusters, "icc": goal.icc}

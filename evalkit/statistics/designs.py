@@ -60,7 +60,7 @@ class PairedDesign:
     @property
     def alpha(self) -> float:
         """The significance level of each test."""
-        return (1 - self.level) / self.comparisons
+        return round(1 - self.level, 12) / self.comparisons
 
     @property
     def largest_difference(self) -> float:
