@@ -63,6 +63,10 @@ def score_items(items: Sequence[Answered], execution: CodeExecution) -> list[dic
         EvalkitError: no sandbox works here.
     """
     sandbox = find_sandbox(execution.sandbox)
+    if sandbox.kind == "none":
+        execution.say(
+            "warning: --sandbox none: code that the model wrote runs as you; only its time and memory are limited"
+        )
     pairs = [(item.doc, response) for item in items for response in item.responses]
     verdicts = iter(run_completions(pairs, sandbox, execution))
     return [_fields([next(verdicts) for _ in item.responses], sandbox) for item in items]

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import socket
+import sys
 import tempfile
 from pathlib import Path
 
@@ -83,10 +84,14 @@ def find_sandbox(kind: str = "auto") -> Sandbox:
             but limits and an empty environment, and is never chosen by `auto`.
 
     Raises:
-        EvalkitError: an unknown kind, or nothing here isolates: why, and what to install.
+        EvalkitError: an unknown kind, another system than Linux, or nothing here isolates: why, and what to install.
     """
     if kind not in KINDS:
         raise EvalkitError(f"--sandbox {kind}: unknown; use {', '.join(KINDS)}")
+    if sys.platform != "linux":
+        raise EvalkitError(
+            f"code that a model writes is run on Linux only, not on {sys.platform}; use a virtual machine"
+        )
     if kind == "none":
         return Sandbox(kind=kind)
     reasons = {}

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -97,18 +98,22 @@ class Process:
             self.close()
             raise
 
-    @property
-    def pid(self) -> int:
-        """The process that stands for the sandbox outside of it."""
-        return self._popen.pid
-
     def exit_status(self, seconds: float = 0.0) -> int | None:
-        """Return the exit status (128 + the signal for one killed), waiting for it at most so long; None if it runs."""
+        """Return the exit status (128 + the signal for one killed), waiting for it at most so long; None if it runs.
+
+        The process stays known to the system until `close`, so that its number cannot become another's.
+        """
+        descriptor = os.pidfd_open(self._popen.pid)
         try:
-            status = self._popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        return status if status >= 0 else 128 - status
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN)
+            if not waiting.poll(1000 * seconds):
+                return None
+        finally:
+            os.close(descriptor)
+        ended = os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOWAIT)
+        assert ended is not None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
 
     def close(self) -> None:
         """Kill the process, and with process 1 of its process table all that it started."""

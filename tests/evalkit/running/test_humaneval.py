@@ -122,6 +122,13 @@ def test_progress_tells_what_is_left(sandbox: Sandbox, monkeypatch: pytest.Monke
     assert [line.split(",")[0] for line in lines] == ["  ran 1 of 2 completions", "  ran 2 of 2 completions"]
 
 
+def test_without_a_sandbox_it_says_so() -> None:
+    lines: list[str] = []
+    (row,) = score_items([answered(RIGHT)], CodeExecution(sandbox="none", say=lines.append))
+    assert (row["score"], row["sandbox"]) == (1, "none")
+    assert "runs as you" in lines[0]
+
+
 def test_workers_are_at_least_one() -> None:
     with pytest.raises(EvalkitError, match="--code-workers 0: must be at least 1"):
         CodeExecution(workers=0)

@@ -83,6 +83,12 @@ def test_an_unknown_kind_is_refused() -> None:
         find_sandbox("docker")
 
 
+def test_other_systems_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(EvalkitError, match="on Linux only, not on darwin; use a virtual machine"):
+        find_sandbox("none")
+
+
 def test_none_still_limits_and_hides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVALKIT_TEST_KEY", "hunter2")
     sandbox = find_sandbox("none")
