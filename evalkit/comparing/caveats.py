@@ -23,6 +23,7 @@ def caveats(
     said += [sentence for one in compared for sentence in _of_pair(one)]
     said += [sentence for benchmark in benchmarks for sentence in _of_benchmark(runs, benchmark)]
     said += _repeated(compared)
+    said += _length(compared)
     said += _many(compared, procedure)
     return list(dict.fromkeys(said))
 
@@ -62,6 +63,14 @@ def _of_benchmark(runs: Mapping[str, Evaluation], benchmark: str) -> Iterator[st
             yield f"{benchmark}: {name} has no score for {len(failed)} of {len(items)} items (left out{reason})."
     if not all(item.higher_is_better for run in runs.values() for item in run.items.get(benchmark, {}).values()):
         yield f"{benchmark}: a lower score is better; a negative difference is an improvement."
+
+
+def _length(compared: Sequence["Compared"]) -> Iterator[str]:
+    if any(one.benchmark == "alpaca_eval" for one in compared):
+        yield (
+            "alpaca_eval: these are plain win rates, which longer answers raise; `evalkit alpaca --compare` has the "
+            "difference of the length-controlled ones."
+        )
 
 
 def _repeated(compared: Sequence["Compared"]) -> Iterator[str]:
