@@ -8,6 +8,9 @@ from typing import Any
 
 from evalkit.judging.replies import Reply
 
+LINE = re.compile(r"^[ \t*`]*Verdict (?P<tag>\w+):[ \t*`]*(?P<choice>[ABC])[ \t*`.]*$", re.MULTILINE)
+"""Asterisks, backticks and a full stop are markup that judges add unasked."""
+
 PREFERENCE_FOR_A = {"A": 1.0, "B": 0.0, "C": 0.5}
 
 
@@ -45,16 +48,14 @@ def read_verdict(reply: Reply, tag: str, *, ties: bool) -> Verdict:
     if missing:
         return Verdict(missing=missing)
     choices = "ABC" if ties else "AB"
-    # asterisks, backticks and a full stop are markup that judges add unasked
-    line = re.compile(rf"^[ \t*`]*Verdict {re.escape(tag)}:[ \t*`]*([{choices}])[ \t*`.]*$", re.MULTILINE)
     text = reply.content.rstrip()
-    found = list(line.finditer(text))
+    found = [line for line in LINE.finditer(text) if line["tag"] == tag and line["choice"] in choices]
     if not found or found[-1].end() != len(text):
         return Verdict(missing="no verdict line at the end of the reply")
-    if len({match.group(1) for match in found}) > 1:
+    if len({line["choice"] for line in found}) > 1:
         return Verdict(missing="contradictory verdict lines")
-    choice = found[-1].group(1)
-    likely = _preference(reply.tokens, reply.content, found[-1].start(1), choices)
+    choice = found[-1]["choice"]
+    likely = _preference(reply.tokens, reply.content, found[-1].start("choice"), choices)
     if likely is None:
         return Verdict(choice=choice, first=PREFERENCE_FOR_A[choice], read_by="text")
     return Verdict(choice=choice, first=likely, read_by="logprobs")
