@@ -25,9 +25,12 @@ def can(what):
     except (OSError, MemoryError):
         return False
     return True
-def write(path, size=1):
+def write(path):
     with open(path, "wb") as file:
-        file.write(bytes(size))
+        file.write(b"x")
+def leave(path):
+    write(path)
+    os.remove(path)
 def look(folder):
     if all(os.path.join(folder, name) in shown for name in os.listdir(folder)):
         raise OSError
@@ -50,8 +53,14 @@ def many_processes():
         for child in children:
             os.waitpid(child, 0)
 def fill():
-    for number in range(3):
-        write(f"fill{number}", scratch_bytes // 2)
+    files = [f"fill{number}" for number in range(3)]
+    try:
+        for file in files:
+            with open(file, "wb") as opened:
+                opened.write(bytes(scratch_bytes // 2))
+    finally:
+        for file in filter(os.path.exists, files):
+            os.remove(file)
 def root():
     libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() == 0 or libc.unshare(0x10000000) == 0 or libc.chroot(b".") == 0:
@@ -62,7 +71,7 @@ tree = ["/", "/dev", "/evalkit", "/evalkit/inside", sys.prefix, os.path.dirname(
 print(json.dumps({
     "read a file outside": any([can(lambda p=p: open(p).close()) for p in outside]),
     "see the user's folders": any([can(lambda p=p: look(p)) for p in folders]),
-    "write outside its folder": any([can(lambda p=p: write(p + "/evalkit-probe")) for p in [*tree, *folders]]),
+    "write outside its folder": any([can(lambda p=p: leave(p + "/evalkit-probe")) for p in [*tree, *folders]]),
     "see other processes": os.path.exists("/proc/self") or os.getpid() > 9 or can(lambda: os.kill(parent, 0)),
     "reach the network": can(lambda: connect(socket.AF_INET, ("127.0.0.1", port))),
     "read the environment": "EVALKIT_PROBE" in os.environ or len(os.environ) > 8,
@@ -71,7 +80,7 @@ print(json.dumps({
     "take more memory than allowed": can(lambda: bytearray(memory_bytes)),
     "fill the disk": can(fill),
     "not use /dev/null": not can(lambda: write("/dev/null")),
-    "not write in its own folder": not can(lambda: write("mine")) and not can(lambda: os.remove("fill0")),
+    "not write in its own folder": not can(lambda: leave("mine")),
 }))
 """
 
