@@ -43,7 +43,7 @@ def report(
         runs,
         baseline=baseline or None,
         benchmarks=words(benchmarks) or None,
-        all_pairs=not baseline and len(runs) > 2,
+        all_pairs=not baseline,
         allow_partial=allow_partial,
         allow_differences=allow_differences,
         procedure=Procedure(level=level, clusters=clusters or None),

@@ -1,7 +1,7 @@
 """What must be alike for scores to be comparable, and what is said where it is not."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evalkit.comparing.evaluation import Evaluation
@@ -19,8 +19,10 @@ _REFUSED = (
 # settings that move scores, though their scale is the same
 _WARNED = (
     ("chat_template", "chat template"),
+    ("chat_template_hash", "wording of the chat template"),
     ("limit", "limit"),
     ("temperature", "temperature"),
+    ("generation", "sampling of answers"),
     ("samples", "samples per item"),
     ("num_fewshot", "number of examples in the prompt"),
     ("prompt_suffix", "prompt suffix"),
@@ -74,6 +76,7 @@ def differences(runs: Mapping[str, Evaluation], benchmarks: Sequence[str]) -> li
         values = _values(runs, key)
         if len(set(values.values())) > 1:
             said.append(f"The runs differ in {what} ({_listed(values)}).")
+    said += _definitions(runs, benchmarks)
     for task, versions in _versions(runs, benchmarks).items():
         if len(set(versions.values())) > 1:
             said.append(f"{task}: the runs differ in the task's version ({_listed(versions)}).")
@@ -82,11 +85,27 @@ def differences(runs: Mapping[str, Evaluation], benchmarks: Sequence[str]) -> li
 
 def _values(runs: Mapping[str, Evaluation], key: str) -> dict[str, str]:
     found = {name: run.settings[key] for name, run in runs.items() if key in run.settings}
+    if key == "chat_template_hash":  # of the model's own template, which does not matter where it is not used
+        found = {name: value for name, value in found.items() if runs[name].settings.get("chat_template")}
     return {name: _shown(value) for name, value in found.items()}
 
 
 def _shown(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str) if isinstance(value, dict | list) else str(value)
+
+
+def _definitions(runs: Mapping[str, Evaluation], benchmarks: Sequence[str]) -> Iterator[str]:
+    """Yield a sentence per benchmark with tasks of one version that were defined, or fed, differently."""
+    digests: dict[str, set[str]] = {}
+    for run in runs.values():
+        tasks = run.settings.get("tasks")
+        for task, digest in tasks.items() if isinstance(tasks, dict) else ():
+            digests.setdefault(str(task), set()).add(str(digest))
+    for benchmark in benchmarks:
+        own = {task: found for task, found in digests.items() if task.split("--")[0] == benchmark}
+        differ = sum(len(found) > 1 for found in own.values())
+        if differ:
+            yield f"{benchmark}: the definition or the data of {differ} of {len(own)} tasks differs between the runs."
 
 
 def _listed(values: Mapping[str, str]) -> str:

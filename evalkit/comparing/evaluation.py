@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -156,11 +156,12 @@ def _item(place: str, row: Row, *, texts: bool, cluster: str | None) -> tuple[st
 def _score(place: str, score: Any) -> float | None:
     if score is None:
         return None
-    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-        raise EvalkitError(
-            f"{place}: the score {score!r} is not a finite number; score the item again, or write null where it failed"
-        )
-    return float(score)
+    if isinstance(score, int | float) and not isinstance(score, bool) and abs(score) <= sys.float_info.max:
+        return float(score)
+    raise EvalkitError(
+        f"{place}: the score {repr(score)[:40]} is not a finite number; score the item again, or write null where it "
+        "failed"
+    )
 
 
 def _num_samples(place: str, number: Any) -> int:

@@ -157,7 +157,7 @@ def _value(place: str, scorer: str, value: Any) -> float:
             return known
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise EvalkitError(
             f"{place}: {scorer} gave {str(value)[:80]!r}, which is not a number; choose another scorer with --metric"
         ) from error

@@ -214,11 +214,11 @@ def _row(place: str, sample: Row, metric: str | None, directions: Mapping[str, A
     if name not in metrics:
         raise EvalkitError(f"{place}: no metric '{name}'; it has {', '.join(metrics)}")
     score = sample[name]
-    if not isinstance(score, int | float):
+    if not isinstance(score, int | float):  # a boolean is 0 or 1
         raise EvalkitError(f"{place}: {name} is {score!r}, not a number per item; choose another with --metric")
     return {
         "id": content_hash(sample["doc"]),
-        "score": float(score),
+        "score": int(score) if isinstance(score, bool) else score,
         "metric": f"{name},{_filter(sample)}",
         "higher_is_better": directions.get(name) is not False,
         "prompt": _prompt(sample.get("arguments")),

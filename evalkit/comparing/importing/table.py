@@ -122,5 +122,5 @@ def _number(place: str, column: str, value: Any) -> float | None:
         value = _NUMBERS.get(value.strip().lower(), value)
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise EvalkitError(f"{place}: column '{column}': {value!r} is not a number") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EvalkitError(f"{place}: column '{column}': {str(value)[:80]!r} is not a number") from error

@@ -106,10 +106,10 @@ def title(comparison: Comparison) -> str:
     names = list(comparison.runs)
     if len(names) == 1:
         return f"{names[0]}: {', '.join(comparison.benchmarks)}"
-    if comparison.baseline is None:
+    if comparison.baseline is None and len(names) > 2:
         return " · ".join(names)
-    others = [name for name in names if name != comparison.baseline]
-    return f"{', '.join(others)} against {comparison.baseline}"
+    baseline = comparison.baseline or names[0]
+    return f"{', '.join(name for name in names if name != baseline)} against {baseline}"
 
 
 def findings(comparison: Comparison) -> list[tuple[str, str]]:

@@ -110,6 +110,24 @@ def test_a_limit_and_other_sampling_are_warned_of(make_run: RunMaker) -> None:
     assert "The runs differ in temperature (a: 0.7, b: 0.0)." in said
 
 
+def test_templates_matter_where_they_are_used_and_definitions_of_tasks_always(make_run: RunMaker) -> None:
+    def run(name: str, used: bool) -> Path:
+        settings = {"chat_template": used, "chat_template_hash": name, "tasks": {"x--one": name, "x--two": "same"}}
+        return make_run(f"{name}{used}", x=[1, 0], config=settings)
+
+    unused = compare([run("a", False), run("b", False)]).caveats
+    assert not any("chat template" in text for text in unused)
+    assert "x: the definition or the data of 1 of 2 tasks differs between the runs." in unused
+    used = compare([run("a", True), run("b", True)]).caveats
+    assert "The runs differ in wording of the chat template (aTrue: a, bTrue: b)." in used
+
+
+def test_a_score_too_large_for_a_number_is_refused(make_run: RunMaker) -> None:
+    a, b = make_run("a", x=[1, 0]), make_run("b", x=[10**400, 1])
+    with pytest.raises(EvalkitError, match=r"samples\.jsonl:1: the score 10+ is not a finite number"):
+        compare([a, b])
+
+
 def test_three_models_get_cochrans_q(make_run: RunMaker) -> None:
     runs = [
         make_run(name, x=values) for name, values in (("a", [1, 1, 0, 0]), ("b", [1, 0, 1, 0]), ("c", [1, 1, 1, 0]))
