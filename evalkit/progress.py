@@ -62,9 +62,12 @@ class Progress:
             self._bar.update(self._task, completed=done, description=what)
         elif self._show and time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            self.say(f"  {what}: {done} of {self.total} items, about {self._left()} left")
+            self.say(f"  {what}: {done} of {self.total} items{self._left()}")
 
     def _left(self) -> str:
+        """Return the time left, by the pace since the start; "" before anything is finished."""
         elapsed, fresh = time.monotonic() - self._started, self.done - self._skipped
-        seconds = round(elapsed / max(fresh, 1) * (self.total - self.done))
-        return f"{seconds} s" if seconds < 100 else f"{round(seconds / 60)} min"
+        if fresh < 1:
+            return ""
+        seconds = round(elapsed / fresh * (self.total - self.done))
+        return f", about {seconds} s left" if seconds < 100 else f", about {round(seconds / 60)} min left"

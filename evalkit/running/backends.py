@@ -14,6 +14,7 @@ from evalkit.running.model import tokenizer_folder
 from evalkit.running.recorder import Backend
 
 NAMES = ("hf", "vllm", "openai")
+_ON_A_CPU = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +120,13 @@ def _hugging_face(choice: ModelChoice) -> Backend:
 
     from evalkit.running.hugging_face import HuggingFace
 
-    settings: dict[str, Any] = {"device": choice.device, "dtype": choice.dtype, "batch_size": choice.batch_size}
+    on_cpu = choice.device.startswith("cpu")
+    size = _ON_A_CPU if on_cpu and choice.batch_size == "auto" else choice.batch_size  # there is no memory to fill
+    settings: dict[str, Any] = {"device": choice.device, "dtype": choice.dtype, "batch_size": size}
     if choice.adapter is not None:
         settings["peft"] = str(choice.adapter)
     model = _built(HFLM, choice, settings)
-    if choice.batch_size == "auto":  # once: lm-eval would look for it again in every batch that we hand over
+    if size == "auto":  # once: lm-eval would look for it again in every batch that we hand over
         model.batch_size_per_gpu = model._detect_batch_size()
     return HuggingFace(model=model)
 
