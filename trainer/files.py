@@ -50,17 +50,21 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not _refused_by_disk(error):
+        reason = _refusal(error)
+        if reason is None:
             raise
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise TrainerError(f"{path}: cannot be written: {reason}; free or choose another place") from error
 
 
-def _refused_by_disk(error: Exception) -> bool:
-    """Whether an error is a file system's, also as safetensors and PyTorch dress it."""
+def _refusal(error: Exception) -> str | None:
+    """Return what a file system says in an error, also where safetensors or PyTorch dress it; None for other errors."""
     from safetensors import SafetensorError
 
-    return isinstance(error, OSError | SafetensorError) or "PytorchStreamWriter" in str(error)
+    if any(writer in str(error) for writer in ("PytorchStreamWriter", "inline_container")):
+        return "a part of it is missing, as when the disk is full"
+    if isinstance(error, OSError | SafetensorError):
+        return getattr(error, "strerror", None) or " ".join(str(error).split())
+    return None
 
 
 def as_json(values: Mapping[str, Any]) -> str:

@@ -119,6 +119,24 @@ def test_twenty_kills_at_random_moments_leave_no_trace(runs: Path, tmp_path: Pat
     assert not list((tmp_path / "often" / "checkpoints").glob(".*"))
 
 
+@pytest.mark.parametrize("kilobytes", [20, 150])
+def test_a_full_disk_costs_the_checkpoint_alone(
+    kilobytes: int, killed: Path, runs: Path, trainer: Callable[..., Ended]
+) -> None:
+    """No file may grow larger than this: the weights are cut off, or those of the optimizer."""
+    largest = max(path.stat().st_size for path in (killed / "checkpoints" / "step-000004").iterdir())
+    assert kilobytes * 1024 < largest
+    script = 'ulimit -f "$1"; shift; exec "$@"'
+    command = ["bash", "-c", script, "-", str(kilobytes), sys.executable, "-m", "trainer", *WORDS, "--output", "out"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.splitlines()[-1].startswith("error: out/checkpoints/step-000008: cannot be written: ")
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in (killed / "checkpoints").glob("step-*")] == ["step-000004"]
+    assert trainer(*WORDS, "--output", "out").status == 0
+    assert_same_run(killed, runs / "whole")
+
+
 def test_a_run_told_to_stop_saves_and_continues(killed: Path, runs: Path, trainer: Callable[..., Ended]) -> None:
     process = start("out")
     wait_for(killed / "checkpoints" / "step-000008")
