@@ -165,4 +165,4 @@ def _confirm(estimate: str) -> bool:
     """Ask on a terminal; elsewhere nobody can answer."""
     if not sys.stdin.isatty():
         raise EvalkitError(f"{estimate}; add --yes to spend it, or set --max-cost with --yes")
-    return typer.confirm(f"{estimate}. Go on?", err=True)
+    return typer.confirm(f"{estimate}.\nGo on?", err=True)

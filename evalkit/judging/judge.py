@@ -55,17 +55,17 @@ def judge(
         EvalkitError: another run in `output`, a server that cannot be used, a full disk.
         OutOfBudgetError: at `spending.max_cost`.
     """
+    stored = _stored(plan, output, overwrite=overwrite)
+    results = read_results(output) if stored is not None else None
+    if results is not None and not results.get("unanswered", True):
+        Progress(show=show_progress).say(f"{output}: judged before; these are its results (--overwrite judges again)")
+        return results
+    key = find_key(spending.key_name, plan.config["base_url"])
+    estimate = plan.estimate()
+    _confirm(plan, estimate, spending)  # before there is a bar, which would draw over the question
     with ExitStack() as stack:
         progress = stack.enter_context(Progress(show=show_progress))
-        stored = _stored(plan, output, overwrite=overwrite)
-        results = read_results(output) if stored is not None else None
-        if results is not None and not results.get("unanswered", True):
-            progress.say(f"{output}: judged before; these are its results (--overwrite judges again)")
-            return results
-        estimate = plan.estimate()
         progress.say(str(estimate))
-        _confirm(plan, estimate, spending)
-        key = find_key(spending.key_name, plan.config["base_url"])
         if overwrite:
             with _writing(output):
                 clear_run(output)
