@@ -9,6 +9,7 @@ from evalkit.statistics.checks import (
     Array,
     check_resamples,
     checked_level,
+    differences_of,
     finite,
     labels,
     no_spread,
@@ -50,7 +51,7 @@ def paired_bootstrap(
     """
     check_resamples(resamples)
     a, b = same_items(first, second)
-    differences = a - b
+    differences = differences_of(a, b)
     mean = float(differences.mean())
     if no_spread(differences):
         interval, name = None, "none: the differences do not vary"
@@ -62,8 +63,8 @@ def paired_bootstrap(
     return PairedDifference(
         difference=mean,
         n=len(a),
-        wins=int((a > b).sum()),
-        losses=int((a < b).sum()),
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
         interval=interval,
         level=checked_level(level),
         interval_method=f"bootstrap over items ({name}, {resamples} resamples)",
@@ -112,7 +113,7 @@ def _quantiles(replicates: Array, at: Array) -> Interval:
     low, high = np.quantile(replicates, at)
     # the means of right and wrong answers lie on a grid, and so do the limits: rounding must not exclude one
     margin = 1e-12 * float(np.abs(replicates).max())
-    return float(low) - margin, float(high) + margin
+    return max(float(low) - margin, float(replicates.min())), min(float(high) + margin, float(replicates.max()))
 
 
 def clustered_bootstrap(

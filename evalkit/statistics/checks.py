@@ -9,6 +9,10 @@ from evalkit.errors import EvalkitError
 
 Array = NDArray[np.float64]
 
+LARGEST = 1e100
+ROUNDING = 1e-12
+"""Numbers that differ by less, relatively, are taken as equal."""
+
 
 def finite(values: ArrayLike, what: str = "score") -> Array:
     """Return a list of finite numbers as an array, (n,), n > 0."""
@@ -21,6 +25,10 @@ def finite(values: ArrayLike, what: str = "score") -> Array:
     if not np.isfinite(array).all():
         at = int(np.flatnonzero(~np.isfinite(array))[0])
         raise EvalkitError(f"{what} {at + 1} is not a finite number ({array[at]}); leave failed items out")
+    if np.abs(array).max() > LARGEST:
+        raise EvalkitError(
+            f"{what} {int(np.abs(array).argmax()) + 1} is too large to be squared; scale the {what}s down"
+        )
     return array
 
 
@@ -30,6 +38,13 @@ def same_items(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
     if len(a) != len(b):
         raise EvalkitError(f"paired scores must be of the same items; got {len(a)} and {len(b)}")
     return a, b
+
+
+def differences_of(a: Array, b: Array) -> Array:
+    """Return a - b, where what rounding leaves of equal scores (0.1 + 0.2 against 0.3) is 0: a tie, not a win."""
+    gaps = a - b
+    gaps[np.abs(gaps) <= ROUNDING * np.maximum(np.abs(a), np.abs(b))] = 0.0
+    return gaps
 
 
 def is_binary(scores: ArrayLike) -> bool:
@@ -81,7 +96,7 @@ def check_resamples(resamples: int) -> None:
 
 def no_spread(values: Array) -> bool:
     """Return whether values are equal but for rounding, or spread too little to be squared."""
-    if len(values) < 2 or np.ptp(values) <= 1e-12 * np.abs(values).max():
+    if len(values) < 2 or np.ptp(values) <= ROUNDING * np.abs(values).max():
         return True
     return not float(np.square(values - values.mean()).sum())
 

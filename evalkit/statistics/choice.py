@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evalkit.statistics.checks import finite, is_binary, labels, same_items, sums_of_groups
+from evalkit.statistics.checks import differences_of, finite, is_binary, labels, same_items, sums_of_groups
 from evalkit.statistics.clusters import bias_reduced, bias_reduced_difference, clustered
 from evalkit.statistics.means import t_interval
 from evalkit.statistics.paired import (
@@ -82,7 +82,7 @@ def paired_difference(
     if clusters is not None and len(set(clusters)) < len(a):
         return bias_reduced_difference(a, b, clusters, level=level)
     if not (is_binary(a) and is_binary(b)):
-        return paired_t(a - b, level=level)
+        return paired_t(differences_of(a, b), level=level)
     _, wins, losses, _ = mcnemar_counts(a, b)
     return PairedDifference(
         difference=(wins - losses) / len(a),

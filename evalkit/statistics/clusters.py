@@ -11,6 +11,7 @@ from evalkit.errors import EvalkitError
 from evalkit.statistics.checks import (
     Array,
     checked_level,
+    differences_of,
     finite,
     is_binary,
     labels,
@@ -238,7 +239,9 @@ def clustered_difference(
         EvalkitError: no scores, different lengths, one that is not finite, or no cluster for each.
     """
     a, b = same_items(first, second)
-    return _difference(a, b, sandwich(a - b, clusters, strata=strata), level)
+    differences = differences_of(a, b)
+    found = sandwich(differences, clusters, strata=strata)
+    return _difference(differences, found, level, binary=is_binary(a) and is_binary(b))
 
 
 def bias_reduced_difference(
@@ -258,19 +261,21 @@ def bias_reduced_difference(
         EvalkitError: no scores, different lengths, one that is not finite, or no cluster for each.
     """
     a, b = same_items(first, second)
-    return _difference(a, b, bias_reduced_sandwich(a - b, clusters), level)
+    differences = differences_of(a, b)
+    found = bias_reduced_sandwich(differences, clusters)
+    return _difference(differences, found, level, binary=is_binary(a) and is_binary(b))
 
 
-def _difference(a: Array, b: Array, found: Clustered, level: float) -> PairedDifference:
+def _difference(differences: Array, found: Clustered, level: float, *, binary: bool) -> PairedDifference:
     interval = found.limits(level)
-    if interval is not None and is_binary(a) and is_binary(b):
+    if interval is not None and binary:
         interval = max(-1.0, interval[0]), min(1.0, interval[1])
     p_value, test = against(found, 0.0)
     return PairedDifference(
         difference=found.mean,
-        n=len(a),
-        wins=int((a > b).sum()),
-        losses=int((a < b).sum()),
+        n=len(differences),
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
         interval=interval,
         level=level,
         interval_method=found.name,

@@ -188,8 +188,10 @@ def sample_size(design: PairedDesign, *, difference: float, power: float = 0.8) 
     high = at_least
     while _power(design, high, size) < target:
         if high >= MOST_ITEMS:
-            most = f" with {design.clusters} clusters" if design.clusters else ""
-            raise EvalkitError(f"no number of items finds a difference of {size:g}{most} with power {target:g}")
+            within = f" in {design.clusters} clusters" if design.clusters else ""
+            raise EvalkitError(
+                f"no number of items{within} up to {MOST_ITEMS} finds a difference of {size:g} with power {target:g}"
+            )
         high = min(2 * high, MOST_ITEMS)
     low = max(at_least - 1, high // 2)
     while high - low > 1:

@@ -5,7 +5,15 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evalkit.statistics.checks import Array, check_resamples, checked_level, labels, same_items, sums_of_groups
+from evalkit.statistics.checks import (
+    Array,
+    check_resamples,
+    checked_level,
+    differences_of,
+    labels,
+    same_items,
+    sums_of_groups,
+)
 from evalkit.statistics.clusters import INDEPENDENT_CLUSTERS, sandwich
 from evalkit.statistics.means import t_limits
 from evalkit.statistics.paired import INDEPENDENT_PAIRS
@@ -63,13 +71,13 @@ def paired_permutation(
     """
     check_resamples(resamples)
     a, b = same_items(first, second)
-    differences = a - b
+    differences = differences_of(a, b)
     p_value, test = sign_flip_p(differences, rng, resamples)
     return PairedDifference(
         difference=float(differences.mean()),
         n=len(a),
-        wins=int((a > b).sum()),
-        losses=int((a < b).sum()),
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
         interval=t_limits(differences, level),
         level=level,
         interval_method="Student's t",
@@ -112,8 +120,9 @@ def wild_bootstrap(
     checked_level(level)
     a, b = same_items(first, second)
     codes = labels(clusters, len(a), "cluster")
-    found = sandwich(a - b, clusters)
-    sums, sizes = sums_of_groups(a - b, codes), np.bincount(codes).astype(float)
+    differences = differences_of(a, b)
+    found = sandwich(differences, clusters)
+    sums, sizes = sums_of_groups(differences, codes), np.bincount(codes).astype(float)
     order = np.lexsort((sizes, sums))  # whatever the order of the clusters
     sums, sizes = sums[order], sizes[order]
     exact = len(sums) <= MOST_ENUMERATED
@@ -124,8 +133,8 @@ def wild_bootstrap(
     return PairedDifference(
         difference=found.mean,
         n=len(a),
-        wins=int((a > b).sum()),
-        losses=int((a < b).sum()),
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
         interval=found.limits(level),
         level=level,
         interval_method=f"t, {found.clusters} clusters",

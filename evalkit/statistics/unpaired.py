@@ -4,6 +4,7 @@ import math
 
 from numpy.typing import ArrayLike
 
+from evalkit.errors import EvalkitError
 from evalkit.statistics.checks import check_counts, finite, is_binary, no_spread, t_p_value, t_quantile
 from evalkit.statistics.proportions import wilson_limits
 from evalkit.statistics.records import Interval, UnpairedDifference
@@ -21,22 +22,25 @@ def unpaired_difference(first: ArrayLike, second: ArrayLike, *, level: float = 0
     Source: Welch 1947, Biometrika 34:28.
 
     Raises:
-        EvalkitError: no scores, or one that is not finite.
+        EvalkitError: no scores, one that is not finite, or one graded score only.
     """
     a, b = finite(first), finite(second)
     if is_binary(a) and is_binary(b):
         return two_proportions(int(a.sum()), len(a), int(b.sum()), len(b), level=level)
     difference = float(a.mean() - b.mean())
     interval: Interval | None = None
-    p_value, test = math.nan, "Welch's t"
-    if min(len(a), len(b)) > 1 and not (no_spread(a) and no_spread(b)):
+    if no_spread(a) and no_spread(b):  # of all ways to deal the scores out, one, or two if as many, are as extreme
+        ways = math.comb(len(a) + len(b), len(a))
+        p_value, test = min(1.0, (1 + (len(a) == len(b))) / ways) if difference else 1.0, "permutation, exact"
+    else:
+        if min(len(a), len(b)) < 2:
+            raise EvalkitError(f"graded scores of different items need two of each model; got {len(a)} and {len(b)}")
         parts = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
         error = math.sqrt(sum(parts))
         degrees = sum(parts) ** 2 / (parts[0] ** 2 / (len(a) - 1) + parts[1] ** 2 / (len(b) - 1))
         half = t_quantile(level, degrees) * error
         interval, p_value = (difference - half, difference + half), t_p_value(difference / error, degrees)
-    else:
-        p_value, test = 1.0, "none: the scores do not vary"
+        test = "Welch's t"
     return UnpairedDifference(
         difference=difference,
         sizes=(len(a), len(b)),

@@ -10,6 +10,7 @@ from evalkit.errors import EvalkitError
 from evalkit.statistics.checks import (
     Array,
     check_resamples,
+    differences_of,
     finite,
     is_binary,
     labels,
@@ -165,14 +166,15 @@ def win_rate_difference(
         EvalkitError: no preferences, one outside [0, 1], a weight that is not positive, or other lengths.
     """
     a, b = same_items(_preferences(first), _preferences(second))
-    found = sandwich(a - b, range(len(a)) if clusters is None else clusters, weights=_weights(weights, first))
+    differences = differences_of(a, b)
+    found = sandwich(differences, range(len(a)) if clusters is None else clusters, weights=_weights(weights, first))
     p_value, test = against(found, 0.0)
     units = "clusters" if clusters is not None else "instructions"
     return PairedDifference(
         difference=found.mean,
         n=len(a),
-        wins=int((a > b).sum()),
-        losses=int((a < b).sum()),
+        wins=int((differences > 0).sum()),
+        losses=int((differences < 0).sum()),
         interval=found.limits(level),
         level=level,
         interval_method=f"t, {found.clusters} {units}",

@@ -55,6 +55,8 @@ RNG = np.random.default_rng(0)
         (lambda: mcnemar_mid_p(-1, 2), "negative"),
         (lambda: estimate(["right"]), "list of numbers"),
         (lambda: estimate([[1, 0]]), "no scores"),
+        (lambda: estimate([1, 1e200]), "score 2 is too large"),
+        (lambda: unpaired_difference([0.5], [0.7, 0.2]), "need two of each model; got 1 and 2"),
         (lambda: estimate([1, 0], clusters=["a"]), "one cluster per score; got 1 for 2"),
         (lambda: estimate([1, 0], strata=["a", "b", "c"]), "one subset per score; got 3 for 2"),
         (lambda: estimate([1, 0, 1], clusters="aab", strata="xyy"), "in two subsets|one cluster only"),

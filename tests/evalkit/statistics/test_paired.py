@@ -193,3 +193,10 @@ def test_scores_without_spread_have_no_interval_instead_of_one_of_no_width() -> 
     assert (rounded.interval, rounded.p_value) == (None, 0.25)
     constant = paired_t([0.25] * 6)
     assert (constant.interval, constant.p_value, constant.difference) == (None, 2.0**-5, 0.25)
+
+
+def test_what_rounding_leaves_of_equal_scores_is_a_tie() -> None:
+    found = paired_difference([0.1 + 0.2, 0.5, 0.4], [0.3, 0.2, 0.3])
+    assert (found.wins, found.losses) == (2, 0)
+    clustered = paired_difference([0.1 + 0.2, 0.5, 0.4], [0.3, 0.2, 0.3], clusters="aab")
+    assert (clustered.wins, clustered.losses) == (2, 0)
