@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.comparing.comparability import differences
-from evalkit.comparing.evaluation import Evaluation
+from evalkit.comparing.evaluation import Evaluation, printable
 from evalkit.comparing.procedure import Procedure
 from evalkit.statistics import EVERY_COMPARISON
 
@@ -25,7 +25,7 @@ def caveats(
     said += _repeated(compared)
     said += _length(compared)
     said += _many(compared, procedure)
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(printable(" ".join(sentence.split())) for sentence in said))
 
 
 def _limited(runs: Mapping[str, Evaluation]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def evaluation(source: Source, *, texts: bool = False, cluster: str | None = Non
     return Evaluation(
         path=source.path,
         kind=source.kind,
-        name=source.name,
+        name=printable(source.name),
         settings=source.settings,
         items=items,
         notes=source.notes,
@@ -139,11 +139,11 @@ def _item(place: str, row: Row, *, texts: bool, cluster: str | None) -> tuple[st
             raise EvalkitError(f"{place}: no '{column}'; an item has benchmark, subset, id and score")
     if cluster is not None and row.get(cluster) is None:
         raise EvalkitError(f"{place}: no '{cluster}'; --clusters names a column that every item has, or subset")
-    return str(row["benchmark"]), Item(
-        subset=str(row.get("subset") or ""),
+    return printable(str(row["benchmark"])), Item(
+        subset=printable(str(row.get("subset") or "")),
         id=str(row["id"]),
         score=_score(place, row["score"]),
-        metric=str(row.get("metric") or ""),
+        metric=printable(str(row.get("metric") or "")),
         higher_is_better=bool(row.get("higher_is_better", True)),
         prompt_hash=str(row.get("prompt_hash") or ""),
         cluster=str(row.get(cluster or "cluster") or row["id"]),
@@ -196,6 +196,13 @@ def readable(value: Any) -> str:
             return "\n\n".join(f"[{number}] {part}" for number, part in enumerate(value, start=1))
         return "\n".join(map(readable, value))
     return str(value) if isinstance(value, int | float) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def printable(text: str) -> str:
+    """Return a name without characters that a terminal or a page would obey instead of show: escapes, directions."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def content_hash(content: Any) -> str:

@@ -236,8 +236,10 @@ def test_the_policy_forbids_every_script_but_the_pages_own(page: Path, tmp_path:
 
 
 def test_it_prints_without_its_controls(page: Path, opened: Opener) -> None:
-    shown = opened(page)
+    shown = opened(page, viewport={"width": 718, "height": 1000})  # of A4 between the usual margins
     shown.emulate_media(media="print")
+    ends = shown.locator("table").evaluate_all("tables => tables.map(table => table.getBoundingClientRect().right)")
+    assert max(ends) <= 719
     assert not shown.locator("#filters").is_visible()
     assert shown.locator("#scores").is_visible()
     assert shown.pdf()[:4] == b"%PDF"

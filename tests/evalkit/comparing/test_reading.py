@@ -128,6 +128,19 @@ def test_a_score_too_large_for_a_number_is_refused(make_run: RunMaker) -> None:
         compare([a, b])
 
 
+def test_names_cannot_steer_a_terminal_or_turn_a_sentence_round(make_run: RunMaker, tmp_path: Path) -> None:
+    hostile = "x\x1b[2J\u202ey"
+    a, b = (make_run(name, **{hostile: [1, 0, None]}) for name in "ab")
+    for run in (a, b):
+        text = (run / "samples.jsonl").read_text().replace("null", 'null, "error": "lost\\u001b[31m\\nat sea"')
+        (run / "samples.jsonl").write_text(text)
+    (tmp_path / "t.csv").write_text("run,id,score\n\x1b[1msft,i,1\nkto,i,0\n")
+    comparison = compare([a, b])
+    assert comparison.benchmarks == ("x\ufffd[2J\ufffdy",)
+    assert any("such as: lost\ufffd[31m at sea" in text for text in comparison.caveats)
+    assert names(tmp_path / "t.csv") == ["\ufffd[1msft", "kto"]
+
+
 def test_three_models_get_cochrans_q(make_run: RunMaker) -> None:
     runs = [
         make_run(name, x=values) for name, values in (("a", [1, 1, 0, 0]), ("b", [1, 0, 1, 0]), ("c", [1, 1, 1, 0]))
