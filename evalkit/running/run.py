@@ -182,7 +182,7 @@ def run(
         if finished is not None:
             progress.say(f"{plan.output}: finished before; these are its results (--overwrite evaluates again)")
             return finished
-        if any(subtask.rescore is run_code for benchmark in found for subtask in benchmark.subtasks if run_code):
+        if any(subtask.rescore is not None for benchmark in found for subtask in benchmark.subtasks):
             find_sandbox(sandbox)  # fails before the model is asked anything
         return _evaluate(plan, progress, warnings)
 
