@@ -144,7 +144,8 @@ def text_of(path: Path, number: int, row: Mapping[str, Any], column: str) -> str
         return ""  # a model that gave no output; the judge saw the empty text
     if not isinstance(value, str):
         raise EvalkitError(f"{path}: row {number}: '{column}' is {type(value).__name__}, not text")
-    return value
+    # a lone surrogate, which JSON can hold and UTF-8 cannot, becomes one character, so that lengths stay
+    return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def in_order(judgements: Iterable[Judgement], path: Path) -> tuple[Judgement, ...]:
@@ -188,13 +189,23 @@ def _preference(path: Path, number: int, row: Mapping[str, Any]) -> float | None
     return 0.5 if value == 0 else float(value) - 1
 
 
+def _score(file: Path, line: int, row: Mapping[str, Any]) -> float | None:
+    """Return the preference in a line of samples."""
+    value = row.get("score")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise EvalkitError(f"{file}:{line}: the score {value!r} is no preference from 0 to 1")
+    return float(value)
+
+
 def _only_name(path: Path, rows: Sequence[tuple[int, Mapping[str, Any]]], column: str) -> str:
     """Return the one name in a column; "" where no row has it."""
     names = {str(row[column]) for _, row in rows if row.get(column) is not None}
     if len(names) > 1:
         listed = ", ".join(sorted(names)[:3])
         raise EvalkitError(f"{path}: {len(names)} different names in '{column}' ({listed}); give one file for each")
-    return names.pop() if names else ""
+    return "".join(sign for sign in names.pop() if sign.isprintable()) if names else ""
 
 
 def _from_run(path: Path) -> Annotations:
@@ -206,10 +217,10 @@ def _from_run(path: Path) -> Annotations:
     judgements = [
         Judgement(
             key=instruction_key(text_of(file, line, row, "prompt")),
-            instruction=row["prompt"],
+            instruction=text_of(file, line, row, "prompt"),
             baseline_output=text_of(file, line, row, "baseline_response"),
             output=text_of(file, line, row, "response"),
-            preference=row["score"],
+            preference=_score(file, line, row),
             error=str(row.get("error") or ""),
             shown_first=row.get("shown_first"),
             shown_second=row.get("shown_second"),

@@ -46,7 +46,14 @@ class Generation:
             raise EvalkitError(f"--sampling {self.sampling}: choose greedy, or model for its generation_config.json")
 
 
-def generate(instructions: Mapping[str, str], how: Generation, folder: Path, *, show_progress: bool = False) -> Outputs:
+def generate(
+    instructions: Mapping[str, str],
+    how: Generation,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> Outputs:
     """Return a model's answers, generating those that the folder does not hold yet.
 
     Batches are cut from all instructions in the order of their keys, so that a run that goes on makes those that the
@@ -56,6 +63,7 @@ def generate(instructions: Mapping[str, str], how: Generation, folder: Path, *, 
         instructions: the text of each, by key.
         how: the model and its settings.
         folder: where answers are kept, in `outputs.jsonl` of AlpacaEval's columns.
+        overwrite: drop answers made otherwise.
         show_progress: whether progress is shown on standard error.
 
     Raises:
@@ -69,7 +77,7 @@ def generate(instructions: Mapping[str, str], how: Generation, folder: Path, *, 
         "fingerprint": fingerprint(path),
         "instructions": hashlib.sha256("".join(keys).encode()).hexdigest(),
     }
-    _check_settings(folder, settings)
+    _check_settings(folder, settings, overwrite=overwrite)
     held = _held(folder / OUTPUTS)
     batches = [keys[at : at + how.batch_size] for at in range(0, len(keys), how.batch_size)]
     left = [(number, batch) for number, batch in enumerate(batches) if not held.keys() >= set(batch)]
@@ -137,27 +145,26 @@ def fingerprint(folder: Path) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+def _check_settings(folder: Path, settings: Mapping[str, Any], *, overwrite: bool) -> None:
     """Keep the settings of the answers in a folder, or refuse those made by others.
 
     Raises:
         EvalkitError: the folder holds answers of another model, or made otherwise.
     """
     file = folder / SETTINGS
-    if not file.is_file():
-        if (folder / OUTPUTS).exists():
-            raise EvalkitError(
-                f"{folder / OUTPUTS}: answers of which nobody says how they were made; use another --output"
-            )
-        write_json(file, settings)
+    stored: Any = {}
+    if file.is_file():
+        with contextlib.suppress(ValueError):
+            stored = json.loads(file.read_text(encoding="utf-8"))
+    changed = [name for name in settings if not isinstance(stored, dict) or stored.get(name) != settings[name]]
+    if not changed:
         return
-    try:
-        stored = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EvalkitError(f"{file}: not JSON; use another --output") from error
-    changed = [name for name in settings if stored.get(name) != settings[name]]
-    if changed:
-        raise EvalkitError(f"{folder}: holds answers made otherwise (other {', '.join(changed)}); use another --output")
+    if (folder / OUTPUTS).exists() and not overwrite:
+        raise EvalkitError(
+            f"{folder}: holds answers made otherwise (other {', '.join(changed)}); use another --output, or --overwrite"
+        )
+    (folder / OUTPUTS).unlink(missing_ok=True)
+    write_json(file, settings)
 
 
 def _held(path: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ def instruction_key(instruction: str) -> str:
 
     White space is read as one space between words, so that a file's line endings do not matter.
     """
-    return hashlib.sha256(" ".join(instruction.split()).encode()).hexdigest()[:KEY_LENGTH]
+    return hashlib.sha256(" ".join(instruction.split()).encode("utf-8", "replace")).hexdigest()[:KEY_LENGTH]
 
 
 @cache

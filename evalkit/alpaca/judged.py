@@ -9,7 +9,7 @@ from evalkit.alpaca.generate import Generation, cut_short, generate
 from evalkit.alpaca.length_control import RESAMPLES
 from evalkit.alpaca.outputs import only, read_outputs
 from evalkit.alpaca.published import Published
-from evalkit.alpaca.run import score
+from evalkit.alpaca.run import make_folder, score
 from evalkit.judging.options import Spending
 from evalkit.run_folder import read_config
 
@@ -51,6 +51,7 @@ def judge(
         EvalkitError: answers, a judge or a folder that cannot be used.
         OutOfBudgetError: at `spending.max_cost`.
     """
+    make_folder(output)
     judged_by, baseline = load_annotator(annotator), read_outputs(reference)
     if isinstance(source, Path):
         answers, notes = read_outputs(source), []
@@ -58,7 +59,11 @@ def judge(
         chosen = sorted(baseline.instructions)[: options.limit]
         folder = output / "generated"
         answers = generate(
-            {key: baseline.instructions[key] for key in chosen}, source, folder, show_progress=show_progress
+            {key: baseline.instructions[key] for key in chosen},
+            source,
+            folder,
+            overwrite=overwrite,
+            show_progress=show_progress,
         )
         baseline = only(baseline, chosen)
         cut = cut_short(folder)

@@ -17,7 +17,9 @@ Array = NDArray[np.float64]
 V1, NOREG, MINIMAL = "length_controlled_v1", "length_controlled_noreg", "length_controlled_minimal"
 GLMS = (V1, NOREG, MINIMAL)
 GAMED_WEIGHT = 0.1  # AlpacaEval's 0.2, shared by two gamed baselines
-RESAMPLES, AT_ONCE = 1000, 64  # as many fits at once as stay in the processor's cache
+RESAMPLES, FEWEST_RESAMPLES = 1000, 100
+CELLS_AT_ONCE = 160_000
+"""Fits times rows that are worked on together: they stay in the processor's cache."""
 ASSUMPTIONS = (
     "instructions are a random sample; lengths act on the judge as the GLM says; the judge's own noise is not inside"
 )
@@ -195,12 +197,15 @@ def length_controlled_difference(
         published: difficulties and gamed baselines, as the GLM needs them.
         glm_name: one of GLMS.
         rng: of the bootstrap.
-        resamples: how many, at least 2.
+        resamples: how many, at least 100: with fewer no p-value could be below 0.02.
         level: nominal coverage, in (0, 1).
 
     Raises:
-        EvalkitError: different baselines or judges, no instruction in common, or a GLM that the inputs do not allow.
+        EvalkitError: different baselines or judges, no instruction in common, too few resamples, or a GLM that the
+            inputs do not allow.
     """
+    if resamples < FEWEST_RESAMPLES:
+        raise EvalkitError(f"--resamples {resamples}: a difference needs at least {FEWEST_RESAMPLES}")
     pair = in_common(first, second)
     problems = [_problem(one, published, glm_name) for one in pair]
     fits = [_fit_as_alpaca_eval(problem) for problem in problems]
@@ -208,7 +213,7 @@ def length_controlled_difference(
     rates = [p.rates(coefficients[None], once)[0] for p, (_, coefficients) in zip(problems, fits, strict=True)]
     seed = int(rng.integers(2**63))  # the same draws for both
     resampled = [
-        _resampled_rates(problem, strength, coefficients, np.random.default_rng(seed), max(resamples, 2))
+        _resampled_rates(problem, strength, coefficients, np.random.default_rng(seed), resamples)
         for problem, (strength, coefficients) in zip(problems, fits, strict=True)
     ]
     differences = resampled[0] - resampled[1]
@@ -318,16 +323,16 @@ def _resampled_rates(
     problem: _Problem, strength: float, start: Array, rng: np.random.Generator, resamples: int
 ) -> Array:
     """Return the rate of each resample of the instructions, in percent, (resamples,)."""
-    n = len(problem.lengths)
-    return np.concatenate(
-        [np.empty(0)]
-        + [problem.rates(_fit(problem, counts, strength, start), counts) for counts in _drawn_counts(rng, n, resamples)]
-    )
+    n, at_once = len(problem.lengths), max(1, CELLS_AT_ONCE // len(problem.targets))
+    rates = [np.empty(0)]
+    for counts in _drawn_counts(rng, n, resamples, at_once):
+        rates.append(problem.rates(_fit(problem, counts, strength, start), counts))
+    return np.concatenate(rates)
 
 
-def _drawn_counts(rng: np.random.Generator, n: int, resamples: int) -> Iterator[Array]:
-    for first in range(0, resamples, AT_ONCE):
-        yield rng.multinomial(n, np.full(n, 1 / n), size=min(AT_ONCE, resamples - first)).astype(float)
+def _drawn_counts(rng: np.random.Generator, n: int, resamples: int, at_once: int) -> Iterator[Array]:
+    for first in range(0, resamples, at_once):
+        yield rng.multinomial(n, np.full(n, 1 / n), size=min(at_once, resamples - first)).astype(float)
 
 
 def _percentiles(values: Array, level: float) -> tuple[float, float]:

@@ -69,7 +69,7 @@ def read_outputs(path: Path | str) -> Outputs:
         instructions[key] = instruction
         texts[key] = text_of(path, number, row, f"output{suffix}")
         if row.get(f"generator{suffix}") is not None:
-            names.add(str(row[f"generator{suffix}"]))
+            names.add("".join(sign for sign in str(row[f"generator{suffix}"]) if sign.isprintable()))
     if len(names) > 1:
         raise EvalkitError(
             f"{path}: answers of {len(names)} models ({', '.join(sorted(names)[:3])}); give one file each"

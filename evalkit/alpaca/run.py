@@ -60,6 +60,7 @@ def score(
     scored = score_annotations(annotations, published, seed=seed, resamples=resamples, level=level)
     results = {**scored_json(scored), **(found or {})}
     results["notes"] += list(notes)
+    make_folder(output)
     start_run(output, settings)
     finish_run(output, results, _samples(annotations, published))
     return results
@@ -78,6 +79,18 @@ def check_folder(output: Path, settings: Mapping[str, Any], *, overwrite: bool) 
             what = ", ".join(f"{name} {held.get(name)}" for name in names if held.get(name) is not None)
             raise EvalkitError(f"{output}: holds another run ({what}); use another --output, or --overwrite")
         clear_run(output)
+
+
+def make_folder(output: Path) -> None:
+    """Make the run folder, so that nothing is computed or paid for in vain.
+
+    Raises:
+        EvalkitError: it cannot be made.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvalkitError(f"{output}: {error.strerror or error}; give a folder as --output") from error
 
 
 def compare(

@@ -52,8 +52,7 @@ class AlpacaServer:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.bodies: list[dict[str, Any]] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _Threads(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def __enter__(self) -> "AlpacaServer":
@@ -99,6 +98,13 @@ class AlpacaServer:
             **{"id": "1", "object": "chat.completion", "created": 0, "model": "judge-2026-01-01"},
             **{"choices": [choice], "usage": usage},
         }
+
+
+class _Threads(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that were killed."""
 
 
 def _handler(server: AlpacaServer) -> type[BaseHTTPRequestHandler]:

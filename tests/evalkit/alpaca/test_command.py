@@ -52,7 +52,7 @@ def test_a_run_folder_scores_as_its_annotations_do(
 
 def test_two_files_are_compared(write: Write, make_rows: Rows, capsys: pytest.CaptureFixture[str]) -> None:
     one, other = write(make_rows(30), "a.json"), write(make_rows(29, seed=1, generator="other"), "b.json")
-    assert evalkit("--annotations", one, "--compare", other, "--resamples", 50) == 0
+    assert evalkit("--annotations", one, "--compare", other, "--resamples", 100) == 0
     shown = capsys.readouterr().out
     assert "ours minus other" in shown
     assert "length-controlled, minimal" in shown
@@ -114,6 +114,8 @@ def test_all_wins_have_no_interval_of_no_width(
         (["--annotations", "{rows}", "--output", "o", "--df-gamed", "none.csv"], "none.csv: No such file"),
         (["--annotations", "{empty}", "--output", "o"], "not one of 1 rows has a preference"),
         (["--annotations", "{folder}", "--output", "o"], "not a finished run of evalkit alpaca"),
+        (["--annotations", "{rows}", "--output", "{empty}"], "give a folder as --output"),
+        (["--annotations", "{rows}", "--compare", "{rows}", "--resamples", "0"], "a difference needs at least 100"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -138,3 +140,25 @@ def test_bad_input_is_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_a_model_against_itself_wins_half(
+    write: Write, make_rows: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [row | {"output_2": row["output_1"], "preference": 1.5} for row in make_rows(30)]
+    assert evalkit("--annotations", write(rows), "--output", tmp_path / "o", "--json", "--resamples", 20) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["win_rate"], shown["standard_error"], shown["n_draws"]) == (50, 0, 30)
+    assert shown["length_controlled_winrate"] == pytest.approx(50)
+
+
+def test_signs_that_a_terminal_or_utf_8_cannot_take_are_taken(
+    write: Write, make_rows: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = make_rows(10, generator="evil\x1b[31m\nname")
+    rows[0]["output_2"] = "a\ud800b"
+    rows[1]["instruction"] += "\udfff"
+    assert evalkit("--annotations", write(rows), "--output", tmp_path / "o", "--resamples", 20) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    samples = [json.loads(line) for line in (tmp_path / "o" / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["length"] for row in samples if row["response"] == "a\ufffdb"} == {3}
