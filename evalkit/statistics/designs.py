@@ -13,7 +13,7 @@ from evalkit.statistics.checks import Array, checked_level, t_quantile
 MOST_ENUMERATED = 1_000_000
 """Items up to which the mid-p McNemar test's power is summed over every outcome that matters."""
 APPROXIMATION_ERROR = 0.0005
-"""Of the normal approximation beyond (measured: `tests/benchmarks/statistics.py`)."""
+"""Of the normal approximation beyond, measured at 1,000,000 items with 2 % to 100 % discordant."""
 MOST_ITEMS = 1_000_000_000
 _TAIL = 1e-13
 
