@@ -39,17 +39,24 @@ def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it, so that a reader finds all of it or the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file under a temporary name, then rename it, so that a reader finds all of it or the old one.
+
+    Raises:
+        EvalkitError: a disk that is full, or a folder that cannot be written to.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise EvalkitError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def write_json_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from evalkit.errors import EvalkitError
 from evalkit.running.model import tokenizer_folder
 from evalkit.running.recorder import Backend
+from evalkit.running.server import KEY_VARIABLE, Server
 
 NAMES = ("hf", "vllm", "openai")
 _ON_A_CPU = 8
@@ -100,6 +101,8 @@ def _check_arguments(arguments: Mapping[str, Any]) -> None:
         "seed": "use --seed",
         "base_url": "use --base-url",
         "revision": "use --revision",
+        **dict.fromkeys(("auth_token", "header", "api_key"), f"the key is read from {KEY_VARIABLE} alone"),
+        **dict.fromkeys(("token", "use_auth_token"), "the hub's token is read from HF_TOKEN alone"),
     }
     for name in arguments:
         if name in ours:
@@ -162,8 +165,6 @@ def _built(model_class: Any, choice: ModelChoice, settings: dict[str, Any]) -> A
 
 def _server(choice: ModelChoice) -> Backend:
     from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
-
-    from evalkit.running.server import Server
 
     settings: dict[str, Any] = {
         "model": choice.name,

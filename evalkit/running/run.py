@@ -35,6 +35,7 @@ from evalkit.running.notes import notes
 from evalkit.running.recorder import Backend, Recorder
 from evalkit.running.results import benchmark_results
 from evalkit.running.scoring import Scored, Settings, prepare, score
+from evalkit.running.server import Server
 from evalkit.sandbox import find_sandbox
 
 DEFAULT_SEED = 1234  # lm-eval's own, so that few-shot examples are those of a bare lm-eval run
@@ -382,8 +383,6 @@ def _preflight(backend: Backend, choice: ModelChoice, missing: Sequence[Benchmar
     Raises:
         EvalkitError: log-likelihoods that are needed and not to be had, or a server that does not answer.
     """
-    from evalkit.running.server import Server
-
     if not isinstance(backend, Server):
         return
     kinds = {one.name: {str(subtask.load().OUTPUT_TYPE) for subtask in one.subtasks} for one in missing}

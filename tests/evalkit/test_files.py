@@ -27,3 +27,20 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_bytes(b'{"text": "\xff"}\n')
     with pytest.raises(EvalkitError, match=r"rows\.jsonl: not UTF-8 text"):
         list(read_json_lines(tmp_path / "rows.jsonl"))
+
+
+def test_what_cannot_be_written_is_one_error_and_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EvalkitError, match=r"a\.json: cannot be written: (Not a directory|File exists)"):
+        write_json(tmp_path / "file" / "a.json", {})
+    (tmp_path / "b.json").mkdir()
+    with pytest.raises(EvalkitError, match=r"b\.json: cannot be written: Is a directory"):
+        write_json(tmp_path / "b.json", {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "file"]
+
+
+def test_lines_hold_no_line_end_of_unicode(tmp_path: Path) -> None:
+    rows = [{"text": "a\x85b\u2028c\u2029d\ne"}, {"text": "é"}]
+    write_json_lines(tmp_path / "a.jsonl", rows)
+    assert len((tmp_path / "a.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert [row for _, row in read_json_lines(tmp_path / "a.jsonl")] == rows

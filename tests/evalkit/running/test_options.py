@@ -143,6 +143,8 @@ def test_unicode_and_empty_items_are_scored(model: Path, task: Path, tmp_path: P
         ({"backend": "openai", "base_url": "http://host/v1", "dtype": "float16"}, "are for local models"),
         ({"model_args": {"trust_remote_code": True}}, "code that comes with a model is never run"),
         ({"model_args": {"device": "cpu"}}, "--model-arg device: use --device"),
+        ({"model_args": {"auth_token": "secret"}}, "the key is read from OPENAI_API_KEY alone"),
+        ({"model_args": {"token": "secret"}}, "the hub's token is read from HF_TOKEN alone"),
         ({"revision": "abc"}, "is a folder; only a model of the hub has revisions"),
         ({"adapter": "nowhere"}, "--adapter nowhere: no such folder"),
         ({"dtype": "float17"}, "the model cannot be loaded"),
