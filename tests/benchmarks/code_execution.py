@@ -39,8 +39,10 @@ def main() -> None:
     cases = [(problem, text) for problem in problems for text in completions(problem, chosen.mutants)]
     sandbox = find_sandbox()
     print(f"{len(cases)} completions of {len(problems)} problems, {sandbox.kind}, {chosen.workers} workers")
-    ours, seconds = timed(lambda case: judge(*case, sandbox, Limits())["ending"] == "passed", cases, chosen.workers)
-    theirs, bare_seconds = timed(lambda case: passes_bare(*case), cases, chosen.workers)
+    ours, seconds = timed(
+        lambda case: judge(case[0], case[1], sandbox, Limits())["ending"] == "passed", cases, chosen.workers
+    )
+    theirs, bare_seconds = timed(lambda case: passes_bare(case[0], case[1]), cases, chosen.workers)
     print(f"passed: {sum(ours)} here, {sum(theirs)} by code_eval's procedure")
     differing = [case for case, one, other in zip(cases, ours, theirs, strict=True) if one != other]
     print(f"verdicts that differ: {len(differing)}")

@@ -175,7 +175,8 @@ run_completions(pairs, Sandbox(kind={kind!r}), CodeExecution(journal=Path({journ
 def test_a_killed_run_keeps_its_verdicts_and_leaves_no_process(sandbox: Sandbox, tmp_path: Path) -> None:
     journal = tmp_path / "verdicts.jsonl"
     program = INTERRUPTED.format(problem=PROBLEM, kind=sandbox.kind, journal=str(journal))
-    killed = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # for what a killed process cannot clear away
+    killed = subprocess.Popen([sys.executable, "-c", program], start_new_session=True, env=environment)
     for _ in range(600):
         if journal.exists() and journal.read_text().count("\n") == 4 and sandboxes_of(killed.pid):
             break
