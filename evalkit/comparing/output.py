@@ -15,7 +15,4 @@ def write_output(path: Path, text: str) -> None:
     target = path.resolve()
     if target.exists() and not target.is_file():
         raise EvalkitError(f"{path}: not a file; name one that may be written")
-    try:
-        write_text(target, text)
-    except OSError as error:
-        raise EvalkitError(f"{path}: cannot be written: {error.strerror or error}") from error
+    write_text(target, text)

@@ -36,13 +36,10 @@ def import_runs(path: Path, output: Path, *, read: ReadOptions = ReadOptions()) 
         shown = ", ".join(str(folder) for folder in folders)
         raise EvalkitError(f"{path}: two runs would be written to one folder ({shown}); rename them in the file")
     read_whole = [_read(source) for source in sources]
-    try:
-        for source, (rows, results), folder in zip(sources, read_whole, folders, strict=True):
-            settings = {key: value for key, value in source.settings.items() if key != "versions"}
-            start_run(folder, {"evalkit": evalkit.__version__, **_origin(source), **settings})
-            finish_run(folder, results, rows)
-    except OSError as error:
-        raise EvalkitError(f"{output}: cannot be written: {error.strerror or error}") from error
+    for source, (rows, results), folder in zip(sources, read_whole, folders, strict=True):
+        settings = {key: value for key, value in source.settings.items() if key != "versions"}
+        start_run(folder, {"evalkit": evalkit.__version__, **_origin(source), **settings})
+        finish_run(folder, results, rows)
     return folders
 
 

@@ -184,12 +184,12 @@ def test_the_detectable_difference_is_that_of_the_exact_power(make_run: RunMaker
 
 @pytest.mark.slow
 def test_the_chance_of_any_false_alarm_stays_within_the_level(make_run: RunMaker) -> None:
-    """Four models that are alike, two benchmarks, all pairs: 12 comparisons; 200 worlds.
+    """Four models that are alike, two benchmarks, all pairs: 12 comparisons; 100 worlds.
 
-    The bound is the level and two and a half standard errors of 200 worlds; the whole simulation is in
+    The bound is the level and two and a half standard errors of 100 worlds; the whole simulation is in
     tests/benchmarks/compare.py.
     """
-    random, alarms, worlds = np.random.default_rng(0), 0, 200
+    random, alarms, worlds = np.random.default_rng(0), 0, 100
     for _ in range(worlds):
         runs = []
         easy = {"x": random.normal(size=100), "y": random.normal(size=60)}

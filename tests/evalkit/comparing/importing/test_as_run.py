@@ -49,5 +49,5 @@ def test_what_json_cannot_hold_is_text_and_a_folder_that_cannot_be_is_one_line(t
     (tmp_path / "t.jsonl").write_text('{"id": "a", "score": 1, "temperature": NaN}\n')
     (folder,) = import_runs(tmp_path / "t.jsonl", tmp_path / "out")
     assert json.loads((folder / "samples.jsonl").read_text())["temperature"] == "nan"
-    with pytest.raises(EvalkitError, match="x: cannot be written: Not a directory"):
+    with pytest.raises(EvalkitError, match="cannot be written: Not a directory"):
         import_runs(tmp_path / "t.jsonl", tmp_path / "t.jsonl" / "x")
