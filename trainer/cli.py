@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from importlib.util import find_spec
@@ -138,7 +139,9 @@ def _train(words: dict[str, Any], **fixed: object) -> None:
     overwrite, recipe = words.pop("overwrite"), words.pop("config")
     words.pop("debug")
     given = {name: value for name, value in words.items() if value is not None} | fixed
-    print(align(make_config(AlignConfig, given, recipe), overwrite=overwrite))
+    model = align(make_config(AlignConfig, given, recipe), overwrite=overwrite)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(model)
 
 
 @app.command(name="sample")

@@ -42,6 +42,7 @@ def test_two_processes_give_the_metrics_and_weights_of_one(
     both = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=False)
     assert both.returncode == 0, both.stderr
     assert both.stderr.count("24 of 24 rows used") == 1
+    assert both.stdout == "two/model\n"
     assert (workplace / "two" / "checkpoints" / "step-000003" / "random_states_1.pkl").is_file()
     for one, two in zip(read_metrics(workplace / "one"), read_metrics(workplace / "two"), strict=True):
         for name in CLOCKED:
