@@ -2,6 +2,7 @@
 
 python tests/benchmarks/trainer.py [--quick] [--data PAIRS.jsonl] [--loss kto dpo] [--shape body head]
     [--dtype float32 bfloat16] [--batch 8] [--rounds 5] [--json] [--markdown docs/benchmarks-trainer.inc]
+    [--stored JSON ...]
 
 Every side of a round is a process of its own; every other round takes the sides in reverse (A B B A). Timed are the
 optimizer steps after the warm-up, in CPU seconds of all threads (on a GPU: wall). A ratio is the median over the
@@ -115,7 +116,7 @@ def main() -> int:
     """Measure and print; 1 where a process failed or losses in float32 differ, 2 where data or a GPU is missing."""
     options = _options()
     try:
-        compared = list(_compare_all(options))
+        compared = _stored(options.stored) if options.stored else list(_compare_all(options))
     except CannotMeasureError as error:
         print(error, file=sys.stderr)
         return 2
@@ -153,6 +154,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="with cuda: --shape 1b or 8b")
     parser.add_argument("--json", action="store_true", help="print one object in place of the tables")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
+    parser.add_argument("--stored", nargs="+", type=Path, metavar="JSON", help="measure nothing: join runs of --json")
     options = parser.parse_args()
     for name, short, usual in [("rounds", 1, 5), ("warmup", 1, 2), ("steps", 2, 8)]:
         value = getattr(options, name)
@@ -167,6 +169,19 @@ def _options() -> argparse.Namespace:
         if batch < 2 or batch % 2:
             parser.error(f"--batch {batch}: give an even number, so that pairs fill the steps of thumbs")
     return options
+
+
+def _stored(files: Sequence[Path]) -> list[Compared]:
+    """Return the settings that runs with --json have written; a night can be cut into hours."""
+    settings = [one for file in files for one in json.loads(file.read_text(encoding="utf-8"))["settings"]]
+    return [
+        Compared(
+            setting=Setting(**one["setting"]),
+            found={side: [Measured(**each) for each in found] for side, found in one["found"].items()},
+            failed=one["failed"],
+        )
+        for one in settings
+    ]
 
 
 # Measuring
