@@ -8,6 +8,7 @@ from typing import cast
 import typer
 
 from evalkit.errors import EvalkitError
+from evalkit.tables import printable
 
 DONE, BAD_INPUT, INTERRUPTED = 0, 2, 130
 
@@ -44,5 +45,5 @@ def run_command(app: typer.Typer, arguments: Sequence[str] | None = None) -> int
 
 
 def _end(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)  # it may quote a server or a file
     return status

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from evalkit.tables import printable
+
 SECONDS_BETWEEN_LINES = 15.0
 
 
@@ -49,7 +51,8 @@ class Progress:
         self._skipped += items
 
     def say(self, message: str) -> None:
-        """Show a line."""
+        """Show a line, without what a terminal would obey."""
+        message = "\n".join(map(printable, message.split("\n")))
         if self._bar is not None:
             self._bar.console.print(message)
         elif self._show:

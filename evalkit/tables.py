@@ -6,6 +6,13 @@ from typing import Any, TextIO
 _NAMES = {"run", "subset", "run - baseline", "method"}
 
 
+def printable(text: str) -> str:
+    """Return a line without characters that a terminal or a page would obey instead of show: escapes, directions."""
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
+
+
 def print_table(stream: TextIO, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a rich table on a terminal, else columns with two spaces between them."""
     if stream.isatty():

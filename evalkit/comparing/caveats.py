@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evalkit.comparing.comparability import differences
-from evalkit.comparing.evaluation import Evaluation, printable
+from evalkit.comparing.evaluation import Evaluation
 from evalkit.comparing.procedure import Procedure
 from evalkit.statistics import EVERY_COMPARISON
 

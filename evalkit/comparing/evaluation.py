@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from evalkit.errors import EvalkitError
+from evalkit.tables import printable
 
 Row = Mapping[str, Any]
 Key = tuple[str, str]
@@ -196,13 +197,6 @@ def readable(value: Any) -> str:
             return "\n\n".join(f"[{number}] {part}" for number, part in enumerate(value, start=1))
         return "\n".join(map(readable, value))
     return str(value) if isinstance(value, int | float) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def printable(text: str) -> str:
-    """Return a name without characters that a terminal or a page would obey instead of show: escapes, directions."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def content_hash(content: Any) -> str:

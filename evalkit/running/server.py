@@ -109,11 +109,12 @@ class Server:
 
     def _answer(self, kind: str, request: Request) -> Answer | Failure | _HopelessError:
         arguments = request.instance.args
+        tokens = None if kind == "generate_until" else self._tokens(*arguments)
         try:
-            if kind == "generate_until":
+            if tokens is None:
                 seed = request.seed % 2**31 if is_sampled(arguments[1]) else int(self.model._seed)
                 return self._generation(arguments[0], arguments[1], seed=seed)
-            return self._log_likelihood(self._tokens(*arguments))
+            return self._log_likelihood(tokens)
         except _UnansweredError as error:
             return Failure(error=str(error))
         except _HopelessError as error:
@@ -137,8 +138,9 @@ class Server:
         choice = _first_choice(reply)
         if choice.get("finish_reason") == "content_filter":
             raise _UnansweredError("the server's content filter withheld the answer", again=False)
-        text = self.model.parse_generations(reply)[0]
-        content = (choice.get("message") or {}).get("content") if self._chats else choice.get("text")
+        with _readable():
+            text = self.model.parse_generations(reply)[0]
+            content = (choice.get("message") or {}).get("content") if self._chats else choice.get("text")
         if not isinstance(content, str) or not isinstance(text, str):
             if probe:
                 return ""
@@ -151,17 +153,20 @@ class Server:
         prompt = (context + continuation)[-self.model.max_length :]
         length = len(context) - max(0, len(context) + len(continuation) - self.model.max_length)
         reply = self._reply(self.model._create_payload([prompt], generate=False, seed=int(self.model._seed)))
-        found = (_first_choice(reply).get("logprobs") or {}).get("token_logprobs")
+        with _readable():
+            found = (_first_choice(reply).get("logprobs") or {}).get("token_logprobs")
         if not isinstance(found, list) or len(found) < len(prompt):
             raise _UnansweredError(
                 "it returns no log-probabilities of the prompt's tokens (echo with logprobs), which tasks of choosing "
                 "among answers, such as mmlu, need; use a server that has them, or --backend hf",
                 again=False,
             )
-        value, greedy = self.model.parse_logprobs([reply], ctxlens=[length])[0]
+        with _readable():
+            value, greedy = self.model.parse_logprobs([reply], ctxlens=[length])[0]
+            value = float(value)
         if not math.isfinite(value):
             raise _UnansweredError("the log-probability is not finite", again=False)
-        return float(value), bool(greedy)
+        return value, bool(greedy)
 
     @property
     def _chats(self) -> bool:
@@ -201,9 +206,22 @@ class Server:
         try:
             reply = response.json()
             _first_choice(reply)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _UnansweredError("the reply is not JSON", again=True) from error
         return reply
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    """Take what lacks the fields of a completion, or has others in their place, for no answer.
+
+    Raises:
+        _UnansweredError: that is so.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise _UnansweredError(f"the reply is no completion: {type(error).__name__}", again=False) from error
 
 
 def _session() -> Any:
@@ -248,7 +266,7 @@ def _said(response: Any) -> str:
     """Return the beginning of an error's text, without the key, which some servers repeat."""
     try:
         text = json.dumps(response.json().get("error"), ensure_ascii=False)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         text = response.text
     key = os.environ.get(KEY_VARIABLE)
     return " ".join((text.replace(key, "***") if key else text).split())[:200]

@@ -233,3 +233,8 @@ def test_an_interrupted_command_ends_with_130_and_keeps_what_is_finished(
     assert err.splitlines()[-1].startswith("error: interrupted")
     assert answers.read_bytes().count(b"\n") >= 64
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_an_error_cannot_steer_a_terminal(tmp_path: Path, capsys: Capture) -> None:
+    assert evalkit("compare", tmp_path / "a\x1b[2Jb", tmp_path / "c") == 2
+    assert "a\ufffd[2Jb" in capsys.readouterr().err

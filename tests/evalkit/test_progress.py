@@ -27,3 +27,9 @@ def test_the_time_left_leaves_out_what_was_finished_before(
         "  gsm8k: 600 of 1000 items, about 3 min left",
         "  bbh: 510 of 1000 items, about 82 min left",
     ]
+
+
+def test_lines_cannot_steer_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with Progress() as shown:
+        shown.say("a server said: \x1b[2J\rdone\nand \u202e so on")
+    assert capsys.readouterr().err == "a server said: \ufffd[2J\ufffddone\nand \ufffd so on\n"

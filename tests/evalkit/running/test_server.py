@@ -312,6 +312,50 @@ def test_the_key_is_sent_and_written_nowhere(server: Served, task: Path, tmp_pat
     assert (config["base_url"], config["model_fingerprint"]) == (server.url, f"server:{server.url} tiny")
 
 
+BROKEN: dict[str, dict[str, Any]] = {
+    "no fields": {},
+    "a place that is not there": {"index": 5, "text": " 4"},
+    "a place that is no number": {"index": "a", "text": " 4"},
+    "a message that is text": {"index": 0, "message": " 4"},
+}
+
+
+@pytest.mark.parametrize("chats", [False, True], ids=["text", "chat"])
+@pytest.mark.parametrize("choice", BROKEN.values(), ids=BROKEN)
+def test_a_reply_that_is_no_completion_fails_its_item_alone(
+    server: Served, task: Path, tmp_path: Path, choice: dict[str, Any], chats: bool
+) -> None:
+    def answer(payload: dict[str, Any], times: int) -> Reply:
+        broken = "1 is" in json.dumps(payload)
+        return (200, {}, json.dumps({"choices": [choice]}).encode()) if broken else text_reply(" 4")
+
+    server.answer = answer
+    found = ask(server, task, tmp_path / "run", limit=3, chat_template=chats)
+    assert found["failed"] == 1
+    assert [row["score"] is None for row in rows(tmp_path / "run")] == [False, True, False]
+
+
+def test_log_probabilities_that_cannot_be_read_fail_their_item_alone(
+    server: Served, model: Path, made_up_data: Path, tmp_path: Path
+) -> None:
+    settled, asked = imitate(model), Counter[str]()
+
+    def answer(payload: dict[str, Any], times: int) -> Reply:
+        asked["all"] += 1
+        found = {"token_logprobs": ["x"] * 9999, "top_logprobs": [{}] * 9999}
+        return text_reply("", logprobs=found) if asked["all"] == 9 else settled(payload, times)
+
+    server.answer = answer
+    found = ask(server, "mmlu", tmp_path / "run", tokenizer=str(model), data_dir=made_up_data, limit=1, concurrency=1)
+    assert found["failed"] == 1
+
+
+def test_replies_nested_beyond_reading_are_failures(server: Served, task: Path, tmp_path: Path) -> None:
+    server.answer = lambda payload, times: (200, {}, b"[" * 100_000) if times < 9 else text_reply(" 4")
+    with pytest.raises(EvalkitError, match="not JSON"):
+        ask(server, task, tmp_path / "run", limit=1)
+
+
 def test_concurrent_requests_overlap(server: Served, task: Path, tmp_path: Path) -> None:
     at_once, most, lock = 0, 0, threading.Lock()
     pause = threading.Event()
