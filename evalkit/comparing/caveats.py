@@ -7,6 +7,7 @@ from evalkit.comparing.comparability import differences
 from evalkit.comparing.evaluation import Evaluation
 from evalkit.comparing.procedure import Procedure
 from evalkit.statistics import EVERY_COMPARISON
+from evalkit.tables import printable
 
 if TYPE_CHECKING:
     from evalkit.comparing.compare import Compared
