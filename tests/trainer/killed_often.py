@@ -12,6 +12,9 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from threading import RLock
+
+from tqdm import tqdm
 
 from halotheory.command import run
 from trainer.cli import app
@@ -48,6 +51,7 @@ def start(words: list[str]) -> int:
     """Return the process that runs the command."""
     child = os.fork()
     if child == 0:
+        tqdm.set_lock(RLock())  # its own is shared by all forks, and a kill would leave it taken
         os._exit(run(app, HaloTheoryError, words))
     return child
 

@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tqdm import tqdm
 
 from evalkit.errors import EvalkitError
 from evalkit.run_folder import locked
@@ -129,6 +131,7 @@ def test_ten_kills_change_nothing(
     for target in range(all_answers // 11, all_answers, all_answers // 11):
         child = os.fork()
         if child == 0:
+            tqdm.set_lock(threading.RLock())  # its own is shared with this process, and a kill would leave it taken
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             run(str(model), [str(task)], tmp_path / "run", batch_size=1, **settings)
             os._exit(0)
