@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evalkit.errors import EvalkitError
+from evalkit.published import ITEMS
 from evalkit.statistics import PairedDesign, PowerAnalysis, detectable_difference, sample_size
 from evalkit.statistics import power as power_of
-
-ITEMS = {"gsm8k": 1319, "bbh": 6511, "mmlu": 14_042, "humaneval": 164, "alpaca_eval": 805}
-"""Items of the test sets as published."""
 
 CORRELATIONS = (0.3, 0.5, 0.7)
 """Between two models' scores over items, where nobody says: the range that Miller 2024 (arXiv 2411.00640) reports."""

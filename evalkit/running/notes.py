@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evalkit.published import ITEMS
 from evalkit.running.benchmarks import Benchmark
 from evalkit.running.scoring import Scored
 
@@ -10,9 +11,14 @@ _CHATTY = 0.2  # share of answers without the form that the score looks for, abo
 
 
 def notes(benchmark: Benchmark, scored: Scored, config: Mapping[str, Any]) -> list[str]:
-    """Return a line for each: items that failed, prompts that were cut, a template not used, answers not understood."""
+    """Return a line for each: part of a test set, failures, prompts cut, a template not used, answers not understood."""
     said = []
     total, failed = len(scored.rows), sum(row["score"] is None for row in scored.rows)
+    published = ITEMS.get(benchmark.name.removesuffix("_instruct"), total)
+    if total != published:
+        said.append(
+            f"{benchmark.name}: {total} items, and the published test set has {published}: not a score of the benchmark"
+        )
     if failed:
         said.append(
             f"{benchmark.name}: {failed} of {total} items failed and have no score; the same command asks them again"

@@ -11,7 +11,8 @@ import pytest
 
 from evalkit.cli import app
 from evalkit.command import run_command
-from evalkit.planning.plan import CORRELATIONS, ITEMS
+from evalkit.planning.plan import CORRELATIONS
+from evalkit.published import ITEMS
 from evalkit.statistics import PairedDesign, detectable_difference, sample_size
 from evalkit.statistics import power as power_of
 

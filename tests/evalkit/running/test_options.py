@@ -119,6 +119,8 @@ def test_answers_without_the_form_that_is_looked_for_are_said(model: Path, made_
     assert unread > 6
     assert any(f"bbh: {unread} of 27 answers do not have the form" in text for text in results["warnings"])
     assert any("stop string 'Q'" in text for text in results["warnings"])
+    part = "bbh: 27 items, and the published test set has 6511: not a score of the benchmark"
+    assert part in results["warnings"]
 
 
 def test_unicode_and_empty_items_are_scored(model: Path, task: Path, tmp_path: Path) -> None:
