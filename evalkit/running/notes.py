@@ -11,7 +11,7 @@ _CHATTY = 0.2  # share of answers without the form that the score looks for, abo
 
 
 def notes(benchmark: Benchmark, scored: Scored, config: Mapping[str, Any]) -> list[str]:
-    """Return a line for each: part of a test set, failures, prompts cut, a template not used, answers not understood."""
+    """Return a line for each: part of a test set, failures, prompts cut, a template not used, answers unread."""
     said = []
     total, failed = len(scored.rows), sum(row["score"] is None for row in scored.rows)
     published = ITEMS.get(benchmark.name.removesuffix("_instruct"), total)
