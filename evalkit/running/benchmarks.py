@@ -272,8 +272,13 @@ def _indexed_subtask(name: str, task: "Task", *, single: bool) -> Subtask:
 
 def _cannot_build(what: str, error: Exception) -> EvalkitError:
     text = " ".join(str(error).split())
-    hint = "; without a network, give the data with --data-dir" if isinstance(error, ConnectionError) else ""
-    return EvalkitError(f"{what}: lm-eval cannot build the task: {type(error).__name__}: {text}{hint}")
+    problem = f"{what}: lm-eval cannot build the task: {type(error).__name__}: {text}"
+    if isinstance(error, ConnectionError):
+        problem += (
+            f"; without a network {', '.join(_PACKAGED)} take --data-dir, and others a task file (.yaml) that names data "
+            "on this machine"
+        )
+    return EvalkitError(problem)
 
 
 def _lm_eval_tasks() -> Path:
