@@ -275,8 +275,8 @@ def _cannot_build(what: str, error: Exception) -> EvalkitError:
     problem = f"{what}: lm-eval cannot build the task: {type(error).__name__}: {text}"
     if isinstance(error, ConnectionError):
         problem += (
-            f"; without a network {', '.join(_PACKAGED)} take --data-dir, and others a task file (.yaml) that names data "
-            "on this machine"
+            f"; without a network {', '.join(_PACKAGED)} take --data-dir, and others a task file (.yaml) that names "
+            "data on this machine"
         )
     return EvalkitError(problem)
 
