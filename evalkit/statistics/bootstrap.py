@@ -59,7 +59,7 @@ def paired_bootstrap(
     else:
         means = resampled_sums(differences[:, None], rng, resamples)[:, 0] / len(a)
         interval, name = bca_limits(mean, means, differences - mean, level)
-        p_value = _shifted_p(mean, means)
+        p_value = _shifted_p(mean, means, float(np.abs(differences).max()))
     return PairedDifference(
         difference=mean,
         n=len(a),
@@ -74,8 +74,8 @@ def paired_bootstrap(
     )
 
 
-def _shifted_p(mean: float, means: Array) -> float:
-    extreme = int((np.abs(means - mean) >= abs(mean) * (1 - 1e-10)).sum())
+def _shifted_p(mean: float, means: Array, largest: float) -> float:
+    extreme = int((np.abs(means - mean) >= abs(mean) - 1e-12 * largest).sum())
     return (1 + extreme) / (1 + len(means))
 
 
@@ -157,7 +157,7 @@ def clustered_bootstrap(
         interval, name = (found.mean - float(low) * found.error, found.mean - float(high) * found.error), "studentized"
         if not np.isfinite(interval).all():
             interval, name = found.limits(level), "t: too few clusters to resample"
-        extreme = int((np.abs(statistics) >= abs(found.mean / found.error) * (1 - 1e-10)).sum())
+        extreme = int((np.abs(statistics) >= abs(found.mean / found.error) * (1 - 1e-10) - 1e-10).sum())
         p_value, test = (1 + extreme) / (1 + resamples), f"bootstrap over {found.clusters} clusters, studentized"
     few = f"; {found.clusters} clusters are few: take it with care" if found.clusters < FEW_CLUSTERS else ""
     return PairedDifference(

@@ -73,7 +73,9 @@ def checked_level(level: float) -> float:
 
 
 def check_counts(successes: int, n: int) -> None:
-    """Refuse no items, and more successes than items."""
+    """Refuse no items, more successes than items, and parts of an item."""
+    if not (isinstance(successes, int | np.integer) and isinstance(n, int | np.integer)):
+        raise EvalkitError(f"counts must be whole numbers; got {successes} of {n}")
     if n <= 0:
         raise EvalkitError("no items; a score needs at least one")
     if not 0 <= successes <= n:

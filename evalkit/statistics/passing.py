@@ -48,7 +48,7 @@ def mean_pass_at_k(samples: Sequence[int], correct: Sequence[int], k: int, *, le
     """Return the mean of pass@k over problems with its interval: problems are the items, samples within them are not.
 
     One sample per problem: Wilson's interval. Several: Student's t over problems, which holds both the choice of
-    problems and the chance within each; where every problem is passed, or none, Wilson's.
+    problems and the chance within each, cut at 0 and 1; where every problem is passed, or none, Wilson's.
 
     Raises:
         EvalkitError: as `pass_at_k`.
@@ -58,10 +58,11 @@ def mean_pass_at_k(samples: Sequence[int], correct: Sequence[int], k: int, *, le
         found = wilson(int(values.sum()), len(values), level=level)
     else:
         found = t_interval(values, level=level)
+    interval = found.interval and (max(0.0, found.interval[0]), min(1.0, found.interval[1]))
     return Estimate(
         score=found.score,
         n=found.n,
-        interval=found.interval,
+        interval=interval,
         level=level,
         method=f"{found.method}, pass@{k} over problems",
         assumptions="problems are independent draws; enough of them for their mean to be about normal",

@@ -14,7 +14,7 @@ from evalkit.statistics.checks import (
     same_items,
     sums_of_groups,
 )
-from evalkit.statistics.clusters import INDEPENDENT_CLUSTERS, sandwich
+from evalkit.statistics.clusters import INDEPENDENT_CLUSTERS, bias_reduced_sandwich
 from evalkit.statistics.means import t_limits
 from evalkit.statistics.paired import INDEPENDENT_PAIRS
 from evalkit.statistics.records import PairedDifference
@@ -34,7 +34,8 @@ def sign_flip_p(values: Array, rng: np.random.Generator, resamples: int) -> tupl
     (1 + as extreme) / (1 + resamples).
     """
     moved = values[values != 0]
-    observed = abs(float(moved.sum())) * (1 - _ROUNDING)
+    # relative to the sizes, not to their sum: what rounding leaves of a sum of 0 must not exceed 0
+    observed = abs(float(moved.sum())) - _ROUNDING * float(np.abs(moved).sum())
     if not len(moved):
         return 1.0, "sign-flip, exact"
     if len(moved) <= MOST_ENUMERATED:
@@ -100,7 +101,7 @@ def wild_bootstrap(
 
     Every cluster's sum of differences gets a random sign, and the t statistic of `clustered_difference` is computed
     anew: p is the share with a |t| at least as large, over all 2^G patterns where G is at most 16, else
-    (1 + as extreme) / (1 + resamples). The interval is that of `clustered_difference`.
+    (1 + as extreme) / (1 + resamples). The interval is that of `bias_reduced_difference`.
 
     Source: Cameron, Gelbach, Miller 2008, Rev. Econ. Stat. 90:414, section III (Rademacher weights, null imposed).
 
@@ -121,12 +122,12 @@ def wild_bootstrap(
     a, b = same_items(first, second)
     codes = labels(clusters, len(a), "cluster")
     differences = differences_of(a, b)
-    found = sandwich(differences, clusters)
+    found = bias_reduced_sandwich(differences, clusters)
     sums, sizes = sums_of_groups(differences, codes), np.bincount(codes).astype(float)
     order = np.lexsort((sizes, sums))  # whatever the order of the clusters
     sums, sizes = sums[order], sizes[order]
     exact = len(sums) <= MOST_ENUMERATED
-    observed = _t_of_flipped(np.ones((1, len(sums))), sums, sizes)[0] * (1 - _ROUNDING)
+    observed = _t_of_flipped(np.ones((1, len(sums))), sums, sizes)[0] * (1 - _ROUNDING) - _ROUNDING
     patterns = [all_signs(len(sums))] if exact else random_signs(rng, resamples, len(sums))
     extreme = sum(int((_t_of_flipped(signs, sums, sizes) >= observed).sum()) for signs in patterns)
     p_value = extreme / 2 ** len(sums) if exact else (1 + extreme) / (1 + resamples)
@@ -137,7 +138,7 @@ def wild_bootstrap(
         losses=int((differences < 0).sum()),
         interval=found.limits(level),
         level=level,
-        interval_method=f"t, {found.clusters} clusters",
+        interval_method=found.name,
         p_value=p_value,
         test=f"wild cluster bootstrap, {'all' if exact else resamples} sign patterns of {len(sums)} clusters",
         assumptions=f"{INDEPENDENT_CLUSTERS}; where the models are alike, a cluster's difference may have either sign",

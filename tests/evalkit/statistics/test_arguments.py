@@ -47,6 +47,8 @@ RNG = np.random.default_rng(0)
         (lambda: paired_difference([1, float("inf")], [1, 0]), "score 2 is not a finite number"),
         (lambda: wilson(0, 0), "no items"),
         (lambda: wilson(3, 2), "got 3 of 2"),
+        (lambda: wilson(1.5, 5), "whole numbers; got 1.5 of 5"),  # pyright: ignore[reportArgumentType]
+        (lambda: tango(1.5, 0, 5), "whole numbers; got 1.5 of 5"),  # pyright: ignore[reportArgumentType]
         (lambda: wilson(1, 2, level=95), "level must lie between 0 and 1"),
         (lambda: stratified_wilson([1], [2, 3]), "got 1 and 2"),
         (lambda: stratified_wilson([1, 0], [2, 0]), "no items"),

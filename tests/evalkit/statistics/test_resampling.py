@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evalkit.statistics import paired_bootstrap, paired_permutation
+from evalkit.statistics import clustered_bootstrap, paired_bootstrap, paired_permutation, wild_bootstrap
 from evalkit.statistics.resampling import all_signs, flipped_sums, resampled_sums
 
 
@@ -66,3 +66,14 @@ def test_a_bootstrap_of_few_items_falls_back_on_percentiles_and_says_so() -> Non
     flat = paired_bootstrap([0.5] * 4, [0.25] * 4, rng=np.random.default_rng(0))
     assert (flat.interval, flat.p_value) == (None, 0.125)
     assert "do not vary" in flat.interval_method
+
+
+def test_a_sum_that_is_zero_but_for_rounding_is_as_extreme_as_any() -> None:
+    thirds = np.arange(4) / 3
+    first, second = thirds[[2, 0, 0, 3, 1, 1]], thirds[[0, 1, 1, 1, 2, 2]]
+    assert 0 < abs((first - second).sum()) < 1e-15
+    assert paired_permutation(first, second, rng=np.random.default_rng(0)).p_value == 1
+    assert paired_bootstrap(first, second, rng=np.random.default_rng(0)).p_value == 1
+    names = ["a", "a", "b", "b", "c", "d"]
+    assert wild_bootstrap(first, second, names, rng=np.random.default_rng(0)).p_value == 1
+    assert clustered_bootstrap(first - second, names, rng=np.random.default_rng(0)).p_value == 1
