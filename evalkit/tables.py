@@ -61,13 +61,13 @@ def interval_cell(interval: Sequence[float] | None, *, signed: bool = False) -> 
     if interval is None:
         return "none"
     low, high = interval
-    return f"[{low:+.4f}, {high:+.4f}]" if signed else f"[{low:.4f}, {high:.4f}]"
+    return f"[{low:+z.4f}, {high:+z.4f}]" if signed else f"[{low:.4f}, {high:.4f}]"
 
 
 def difference_cells(found: Mapping[str, Any]) -> tuple[str, str, str]:
     """Return difference, interval and wins:losses of a paired difference's fields."""
     interval = interval_cell(found["interval"], signed=True)
-    return f"{found['difference']:+.4f}", interval, f"{found['wins']}:{found['losses']}"
+    return f"{found['difference']:+z.4f}", interval, f"{found['wins']}:{found['losses']}"
 
 
 def percent(level: float) -> str:

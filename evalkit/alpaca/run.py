@@ -131,6 +131,10 @@ def compare(
         differences[name] = asdict(
             length_controlled_difference(*pair, published, glm_name=name, rng=rng, resamples=resamples, level=level)
         )
+    smallest = 2 / (resamples + 1)
+    coarse = []
+    if any(differences[name]["p_value"] <= smallest for name in names):
+        coarse = [f"A bootstrap of {resamples} resamples gives no p-value below {smallest:.2g}; more --resamples can."]
     left_out = [len(one.judgements) - plain.n for one in whole]
     unmatched = [
         f"{count} instructions of {one.model} have no counterpart and are left out"
@@ -144,8 +148,9 @@ def compare(
         "baseline": whole[0].baseline,
         "judge": whole[0].judge,
         "unit": "percent",
+        "level": level,
         "differences": differences,
-        "notes": [*unmatched, *why_not, *EVERY_COMPARISON],
+        "notes": [*unmatched, *why_not, *coarse, *EVERY_COMPARISON],
     }
 
 

@@ -59,7 +59,7 @@ def print_differences(found: Mapping[str, Any], stream: TextIO) -> None:
         difference = f"{one['difference']:+.2f}"
         rows.append((label, difference, _interval(one["interval"], signed=True), p_cell(one["p_value"]), one["test"]))
     title = f"{found['first']} minus {found['second']}, percentage points, each against {found['baseline']}"
-    print_table(stream, title, ("", "difference", "interval", "p", "test"), rows)
+    print_table(stream, title, ("", "difference", f"{100 * found['level']:g}% interval", "p", "test"), rows)
     _print_notes(found["notes"], stream)
 
 

@@ -188,7 +188,7 @@ def _cell(one: Compared, sign: int) -> tuple[str, str, str]:
     if sign < 0:
         kind = {"better": "worse", "worse": "better"}.get(kind, kind)
     star = " *" if one.significant else ""
-    return kind, f"{sign * one.paired.difference:+.4f}{star}", f"p {p_cell(one.p_adjusted)}"
+    return kind, f"{sign * one.paired.difference:+z.4f}{star}", f"p {p_cell(one.p_adjusted)}"
 
 
 def _differences(comparison: Comparison) -> Table | None:

@@ -55,6 +55,7 @@ def test_two_files_are_compared(write: Write, make_rows: Rows, capsys: pytest.Ca
     assert evalkit("--annotations", one, "--compare", other, "--resamples", 100) == 0
     shown = capsys.readouterr().out
     assert "ours minus other" in shown
+    assert "95% interval" in shown
     assert "length-controlled, minimal" in shown
     assert "1 instructions of ours have no counterpart" in shown
 
