@@ -88,7 +88,7 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     with writing(output):
         partial.replace(output)
     if retokenised:
-        say(f"{retokenised} completions have several spellings in tokens; as training data they take the usual one")
+        say(f"{retokenised} completions have other tokens than the tokenizer gives their text; training takes the text")
     return output
 
 
