@@ -119,7 +119,7 @@ class _Pool:
         """Ask and keep; return why there is no answer, or ""."""
         reply: Reply | None = None
         try:
-            reply = await self.client.ask(call.body)
+            reply = await self.client.ask(call.body, on_malformed=lambda: self.budget.charge(reserved))
             await self.journal.add(call.key, reply)
         except UnansweredError as error:
             self.in_a_row += 1

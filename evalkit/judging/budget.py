@@ -178,6 +178,10 @@ class Budget:
         known = reply.prompt_tokens is not None and reply.completion_tokens is not None
         self.spent += self._price.cost(reply.prompt_tokens or 0, reply.completion_tokens or 0) if known else reserved
 
+    def charge(self, cost: float) -> None:
+        """Count what a call may have cost that brought nothing."""
+        self.spent += cost
+
     @property
     def idle(self) -> bool:
         """Whether no call is in flight, so that nothing set aside can come back."""

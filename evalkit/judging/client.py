@@ -6,7 +6,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from evalkit.errors import EvalkitError
+from evalkit.judging.outputs import clean
 from evalkit.judging.replies import MalformedReplyError, Reply, parse_reply
 
 OPENAI = "https://api.openai.com/v1"
@@ -113,12 +114,19 @@ class Client:
     async def __aexit__(self, *error: object) -> None:
         await self._openai.close()
 
-    async def ask(self, body: Mapping[str, Any], *, give_up_after: float = math.inf) -> Reply:
+    async def ask(
+        self,
+        body: Mapping[str, Any],
+        *,
+        give_up_after: float = math.inf,
+        on_malformed: Callable[[], None] = lambda: None,
+    ) -> Reply:
         """Return the reply to a request.
 
         Args:
             body: what is sent.
             give_up_after: seconds, where they are fewer than the client's.
+            on_malformed: called for each reply that is none, and may have been billed all the same.
 
         Raises:
             UnansweredError: none came, though tried again and again.
@@ -134,10 +142,11 @@ class Client:
                 reason, asked = str(error), error.wait
             except MalformedReplyError as error:
                 malformed += 1
+                on_malformed()
                 reason, asked = str(error), None
             wait = self._wait(tries, asked)
             if malformed == MALFORMED_TRIES or time.monotonic() + wait - started > limit:
-                raise UnansweredError(self.redact(reason))
+                raise UnansweredError(self.line(reason))
             tries += 1
             self.retries += 1
             await asyncio.sleep(wait)
@@ -157,13 +166,13 @@ class Client:
         except openai.APIConnectionError as error:
             raise _PassingError(f"no connection: {error.__cause__ or error}") from None
         except openai.OpenAIError as error:
-            raise MalformedReplyError(_short(str(error))) from None
+            raise MalformedReplyError(str(error)) from None
         except (ValueError, UnicodeDecodeError) as error:
-            raise MalformedReplyError(f"not readable: {_short(str(error))}") from None
+            raise MalformedReplyError(f"not readable: {error}") from None
         try:
             payload = json.loads(text)
         except (ValueError, RecursionError):
-            raise MalformedReplyError(f"not JSON: {_short(text)}" if text.strip() else "an empty reply") from None
+            raise MalformedReplyError(f"not JSON: {text}" if text.strip() else "an empty reply") from None
         return parse_reply(payload)
 
     def _refused(self, error: Any) -> Reply:
@@ -173,7 +182,7 @@ class Client:
             _PassingError: the server may answer later.
             EvalkitError: it will not.
         """
-        status, told = error.status_code, self.redact(_told(error))
+        status, told = error.status_code, self.line(_told(error))
         if status == 429 and "insufficient_quota" in f"{error.code} {told}":
             raise EvalkitError(f"{self._base_url}: the account has no quota left ({told}); the same command goes on")
         if status in RETRIED or status >= 500:
@@ -209,7 +218,7 @@ class Client:
         return replace(
             reply,
             content=content,
-            tokens=reply.tokens if content == reply.content else (),
+            tokens=reply.tokens if content == reply.content and self._is_clean(reply.tokens) else (),
             refusal=self.redact(reply.refusal),
             finish_reason=self.redact(reply.finish_reason),
             model=self.redact(reply.model),
@@ -217,8 +226,18 @@ class Client:
             rejected=self.redact(reply.rejected),
         )
 
+    def _is_clean(self, tokens: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether neither tokens nor their alternatives hold what `redact` takes out."""
+        texts = [one["token"] for token in tokens for one in (token, *token["top"])]
+        return all(self.redact(text) == text for text in texts)
+
+    def line(self, text: str) -> str:
+        """Return the text without the API key as one line, cut where it is long: in this order, lest a part remains."""
+        return _short(self.redact(text))
+
     def redact(self, text: str) -> str:
-        """Return the text without the API key, or what servers show of it."""
+        """Return the text without the API key, or what servers show of it, and without what UTF-8 cannot hold."""
+        text = clean(text)
         if self._key != "none":
             text = text.replace(self._key, "[key]")
         return re.sub(r"\bsk-[\w*.-]{4,}", "[key]", text)
@@ -252,11 +271,11 @@ def requested_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def _told(error: Any) -> str:
-    """Return what a server says of a refusal, in a line."""
+    """Return what a server says of a refusal."""
     body = error.body
     inner = body.get("error", body) if isinstance(body, dict) else body
     message = inner.get("message") if isinstance(inner, dict) else inner
-    return _short(str(message or error.message))
+    return str(message or error.message)
 
 
 def _short(text: str) -> str:

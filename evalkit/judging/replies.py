@@ -9,6 +9,10 @@ KEPT_TOKENS = 12
 """Of a reply, the last so many are kept with their alternatives: the verdict is at the end."""
 
 
+MOST_TOKENS = 10**8
+"""Of one call; a server that reports more is not believed."""
+
+
 class MalformedReplyError(Exception):
     """Something arrived that is not a chat completion; the message says what it is."""
 
@@ -63,7 +67,7 @@ def parse_reply(payload: Any) -> Reply:
     if not isinstance(payload, dict):
         raise MalformedReplyError(f"{type(payload).__name__} in place of a chat completion")
     if payload.get("error") and not payload.get("choices"):
-        raise MalformedReplyError(f"an error in place of a reply: {str(payload['error'])[:200]}")
+        raise MalformedReplyError(f"an error in place of a reply: {payload['error']}")
     choices = payload.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise MalformedReplyError("a reply without choices")
@@ -89,7 +93,7 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS else None
 
 
 def _tokens(logprobs: Any) -> tuple[dict[str, Any], ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from evalkit.judging.replies import Reply
 
-LINE = re.compile(r"^[ \t*`]*Verdict (?P<tag>\w+):[ \t*`]*(?P<choice>[ABC])[ \t*`.]*$", re.MULTILINE)
+LINE = re.compile(r"^[ \t*`]*Verdict (?P<tag>\w+):[ \t*`]*(?P<choice>[ABC])[ \t*`.\r]*$", re.MULTILINE)
 """Asterisks, backticks and a full stop are markup that judges add unasked."""
 
 PREFERENCE_FOR_A = {"A": 1.0, "B": 0.0, "C": 0.5}

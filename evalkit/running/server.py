@@ -116,7 +116,7 @@ class Server:
                 return self._generation(arguments[0], arguments[1], seed=seed)
             return self._log_likelihood(tokens)
         except _UnansweredError as error:
-            return Failure(error=str(error))
+            return Failure(error=_kept(str(error)))
         except _HopelessError as error:
             return error
 
@@ -268,8 +268,13 @@ def _said(response: Any) -> str:
         text = json.dumps(response.json().get("error"), ensure_ascii=False)
     except (ValueError, AttributeError, RecursionError):
         text = response.text
+    return _kept(" ".join(text.split()))[:200]
+
+
+def _kept(text: str) -> str:
+    """Return what a server said as it may be written down: without the key, and without what UTF-8 cannot hold."""
     key = os.environ.get(KEY_VARIABLE)
-    return " ".join((text.replace(key, "***") if key else text).split())[:200]
+    return (text.replace(key, "***") if key else text).encode("utf-8", "replace").decode()
 
 
 def _retry_after(response: Any) -> float | None:

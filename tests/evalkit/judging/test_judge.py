@@ -15,7 +15,7 @@ from evalkit.judging.outputs import content_hash
 from evalkit.judging.plan import plan
 from evalkit.run_folder import read_run
 from tests.evalkit.judging.conftest import Files, read_lines, write_outputs
-from tests.evalkit.judging.server import KEY, TROUBLES, JudgeServer, by_hash, by_length, responses
+from tests.evalkit.judging.server import KEY, TROUBLES, JudgeServer, by_hash, by_length, is_test_question, responses
 
 Serve = Callable[..., JudgeServer]
 
@@ -309,6 +309,66 @@ def test_a_shared_journal_pays_once_for_two_folders(tmp_path: Path, serve: Serve
     assert sum(server.asked.values()) == asked
     assert one == other
     assert not (tmp_path / "one" / "journal.jsonl").exists()
+
+
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def changed(server: JudgeServer, change: Change) -> JudgeServer:
+    """Let a server change its completions, but for that of the test question."""
+    original = server.completion
+
+    def completion(body: dict[str, Any], content: str, *, verdict: float | None = None) -> dict[str, Any]:
+        reply = original(body, content, verdict=verdict)
+        return reply if is_test_question(body["messages"][0]["content"]) else change(reply)
+
+    server.completion = completion  # type: ignore[method-assign]
+    return server
+
+
+def _with_key_among_tokens(reply: dict[str, Any]) -> dict[str, Any]:
+    top = reply["choices"][0]["logprobs"]["content"][-1]["top_logprobs"]
+    top.append({"token": OTHER_KEY, "logprob": -5.0})
+    return reply
+
+
+OTHER_KEY = "a-key-without-the-usual-beginning-0123456789"
+LEAKS: dict[str, Change] = {
+    "among the alternatives of a token": _with_key_among_tokens,
+    "where an error is cut": lambda reply: {"error": "y" * 185 + OTHER_KEY},
+    "in the model's name": lambda reply: reply | {"model": f"judge {OTHER_KEY}"},
+}
+
+
+@pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)
+def test_not_even_a_part_of_a_key_is_written(
+    leak: Change, tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", OTHER_KEY)
+    server = changed(serve(key=OTHER_KEY), leak)
+    run(write_outputs(tmp_path, 1), tmp_path / "run", server)
+    for path in (tmp_path / "run").iterdir():
+        assert OTHER_KEY[:10] not in path.read_text(), path.name
+
+
+def test_broken_characters_and_absurd_counts_of_a_server_cost_no_results(tmp_path: Path, serve: Serve) -> None:
+    def absurd(reply: dict[str, Any]) -> dict[str, Any]:
+        reply["choices"][0]["message"]["content"] = "\ud800\n" + reply["choices"][0]["message"]["content"]
+        return reply | {"model": "judge\ud800", "usage": {"prompt_tokens": 10**400, "completion_tokens": 1}}
+
+    server = changed(serve(logprobs="no"), absurd)
+    results = run(write_outputs(tmp_path, 3), tmp_path / "run", server, spending={"price_in": 1.0, "price_out": 1.0})
+    assert results["benchmarks"]["judge:paper"]["n"] == 3
+    assert results["served"] == {"judge\ufffd": 6}
+    assert results["usage"]["unreported"] == 6
+
+
+def test_replies_that_are_none_count_against_the_budget(tmp_path: Path, serve: Serve) -> None:
+    files, server = write_outputs(tmp_path, 40), changed(serve(), lambda reply: {"choices": []})
+    spending = {"price_in": 1000.0, "price_out": 1000.0, "max_cost": 3.0, "concurrency": 1}
+    with pytest.raises(OutOfBudgetError, match=r"--max-cost 3: \$[23]\.\d+ spent"):
+        run(files, tmp_path / "run", server, spending=spending)
+    assert server.judged() < 20  # of 240, were they free
 
 
 def test_the_key_is_written_nowhere(tmp_path: Path, serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ def test_anything_else_is_missing(content: str) -> None:
 
 def test_contradictory_lines_and_ties_that_were_not_offered_are_missing() -> None:
     assert verdict(f"Verdict {TAG}: A\nVerdict {TAG}: B").missing == "contradictory verdict lines"
+    assert verdict(f"Verdict {TAG}: A\r\nVerdict {TAG}: B").missing == "contradictory verdict lines"
     assert verdict(f"Verdict {TAG}: C", ties=False).first is None
 
 

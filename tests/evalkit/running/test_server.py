@@ -335,6 +335,19 @@ def test_a_reply_that_is_no_completion_fails_its_item_alone(
     assert [row["score"] is None for row in rows(tmp_path / "run")] == [False, True, False]
 
 
+def test_what_a_server_says_of_a_failure_is_written_without_key_and_broken_characters(
+    server: Served, task: Path, tmp_path: Path
+) -> None:
+    def answer(payload: dict[str, Any], times: int) -> Reply:
+        said = {"content": None, "refusal": f"\ud800 {KEY}"}
+        return text_reply(None, message=said) if "1 is" in json.dumps(payload) else text_reply(" 4")
+
+    server.answer = answer
+    ask(server, task, tmp_path / "run", limit=3, chat_template=True)
+    assert rows(tmp_path / "run")[1]["error"] == "the reply has no text: refused: ? ***"
+    assert KEY.encode() not in b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+
+
 def test_log_probabilities_that_cannot_be_read_fail_their_item_alone(
     server: Served, model: Path, made_up_data: Path, tmp_path: Path
 ) -> None:
