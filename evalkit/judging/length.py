@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from evalkit.errors import EvalkitError
 
 MOST_STEPS = 50
+_NO_VARIANCE = 1e-14  # of log-odds: what rounding leaves of 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,8 @@ def length_adjusted(
         level: nominal coverage, in (0, 1).
 
     Raises:
-        EvalkitError: lengths that do not vary, or preferences that a threshold of length separates: no finite fit.
+        EvalkitError: lengths that do not vary, preferences that a threshold of length separates (no finite fit) or that
+            follow the lengths exactly (no spread).
     """
     from scipy.special import expit, ndtri
 
@@ -68,7 +70,10 @@ def length_adjusted(
     design = np.column_stack([np.ones_like(d), np.tanh(d / spread)])
     codes = np.unique(range(len(y)) if clusters is None else [str(one) for one in clusters], return_inverse=True)[1]
     coefficients, covariance = _fit(design, y, codes)
-    half = ndtri((1 + level) / 2) * np.sqrt(np.diag(covariance))
+    variances = np.diag(covariance)
+    if variances.min() < _NO_VARIANCE:
+        raise EvalkitError("the preferences follow the lengths exactly, which leaves no spread")
+    half = ndtri((1 + level) / 2) * np.sqrt(variances)
     low, high = coefficients - half, coefficients + half
     return LengthAdjusted(
         win_rate=float(expit(coefficients[0])),

@@ -222,16 +222,22 @@ def _slots(outcomes: Sequence[Outcome], orders: str) -> dict[str, Any] | None:
     }
 
 
-def _swap(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return how often the judge says the same in both orders, and which slot it takes where it does not."""
+def _swap(outcomes: Sequence[Outcome]) -> dict[str, Any] | None:
+    """Return how often the judge says the same in both orders, and which slot it takes where it does not.
+
+    Two answers that are equal are one question in both orders; any verdict on it but a tie leans to a slot.
+    """
+    different = [outcome for outcome in outcomes if outcome.pair.judged != outcome.pair.against]
+    if not different:
+        return None
     signs = []
-    for outcome in outcomes:
+    for outcome in different:
         first, second = outcome.preference(judged_first=True), outcome.preference(judged_first=False)
         assert first is not None
         assert second is not None
         signs.append((_sign(first), _sign(second)))
     same = [float(a == b) for a, b in signs]
-    found = estimate(same, clusters=_clusters(outcomes), level=LEVEL)
+    found = estimate(same, clusters=_clusters(different), level=LEVEL)
     return {
         "share": found.score,
         "n": found.n,
@@ -239,6 +245,7 @@ def _swap(outcomes: Sequence[Outcome]) -> dict[str, Any]:
         "method": found.method,
         "first_slot_twice": sum(a > b for a, b in signs),
         "second_slot_twice": sum(a < b for a, b in signs),
+        "equal_answers": len(outcomes) - len(different),
     }
 
 

@@ -56,9 +56,10 @@ def _quality_details(found: Mapping[str, Any]) -> list[str]:
 
 
 def _swapped(swap: Mapping[str, Any]) -> str:
+    equal = f"; {swap['equal_answers']} pairs of equal answers left out" if swap.get("equal_answers") else ""
     return (
         f"the same verdict in both orders {swap['share']:.4f} {interval_cell(swap['interval'])}; else "
-        f"{swap['first_slot_twice']} leaned to the first slot, {swap['second_slot_twice']} to the second"
+        f"{swap['first_slot_twice']} leaned to the first slot, {swap['second_slot_twice']} to the second{equal}"
     )
 
 

@@ -59,3 +59,8 @@ def test_swapping_the_answers_turns_the_win_rate_round() -> None:
 def test_without_a_finite_fit_it_says_so(y: list[float], d: list[float], message: str) -> None:
     with pytest.raises(EvalkitError, match=message):
         length_adjusted(y, d)
+
+
+def test_preferences_that_follow_the_lengths_exactly_leave_no_spread() -> None:
+    with pytest.raises(EvalkitError, match="follow the lengths exactly"):
+        length_adjusted([0.75, 0.75, 0.5, 0.5, 0.5], [10, 10, 0, 0, 0])
