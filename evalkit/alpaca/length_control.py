@@ -39,8 +39,9 @@ class LengthControlled:
         n: instructions.
         alpaca_eval_standard_error: the spread of the fitted probabilities, which alpaca_eval calls its standard
             error: it takes the coefficients as known, so it is too small.
-        standard_error: of the bootstrap; None without one.
-        interval: the same; None without one.
+        standard_error: of the bootstrap; None without one, or where it leaves the rate as it is, as a penalty does
+            that lets no coefficient differ from 0.
+        interval: the same.
         level: its nominal coverage.
         resamples: how many; 0 without a bootstrap.
     """
@@ -160,6 +161,7 @@ def length_controlled(
     chances = glm.logistic(problem.features @ coefficients[1:])
     optimum = _fit(problem, once, strength, coefficients)
     rates = _resampled_rates(problem, strength, optimum[0], rng, resamples)
+    interval = _percentiles(rates, level) if resamples > 1 else None
     return LengthControlled(
         glm=glm_name,
         rate=100 * float(chances.mean()),
@@ -168,8 +170,8 @@ def length_controlled(
         strength=strength,
         n=len(chances),
         alpaca_eval_standard_error=100 * float(chances.std(ddof=1) / np.sqrt(len(chances))),
-        standard_error=float(rates.std(ddof=1)) if resamples > 1 else None,
-        interval=_percentiles(rates, level) if resamples > 1 else None,
+        standard_error=None if interval is None else float(rates.std(ddof=1)),
+        interval=interval,
         level=level,
         resamples=resamples,
     )
@@ -341,6 +343,9 @@ def _drawn_counts(rng: np.random.Generator, n: int, resamples: int, at_once: int
         yield rng.multinomial(n, np.full(n, 1 / n), size=min(at_once, resamples - first)).astype(float)
 
 
-def _percentiles(values: Array, level: float) -> tuple[float, float]:
+def _percentiles(values: Array, level: float) -> tuple[float, float] | None:
+    """Return the limits, None where all values are one: no interval has no width."""
+    if not np.ptp(values):
+        return None
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

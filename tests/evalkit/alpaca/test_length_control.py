@@ -158,7 +158,7 @@ def test_a_model_does_not_differ_from_itself(write: Write, make_rows: Rows) -> N
     rows = make_rows(40)
     annotations = read_annotations(write(rows))
     found = length_controlled_difference(annotations, annotations, inputs(rows), rng=np.random.default_rng(0))
-    assert (found.difference, found.interval, found.p_value) == (0.0, (0.0, 0.0), 1.0)
+    assert (found.difference, found.interval, found.p_value) == (0.0, None, 1.0)
 
 
 def test_a_paired_difference_is_narrower_than_independent_ones(write: Write, make_rows: Rows) -> None:
@@ -190,3 +190,10 @@ def test_a_glm_without_its_inputs_is_refused(write: Write, make_rows: Rows) -> N
     few = read_annotations(write(make_rows(4)))
     with pytest.raises(EvalkitError, match="4 instructions, and its cross-validation needs 5"):
         length_controlled(few, NOTHING, glm_name=MINIMAL, rng=np.random.default_rng(0))
+
+
+def test_a_rate_that_no_resample_moves_has_no_interval(write: Write, make_rows: Rows) -> None:
+    rows = [row | {"preference": 1.5} for row in make_rows(30)]
+    annotations = read_annotations(write(rows))
+    found = length_controlled(annotations, NOTHING, glm_name=MINIMAL, rng=np.random.default_rng(0), resamples=20)
+    assert (found.rate, found.interval, found.standard_error) == (50.0, None, None)
