@@ -19,6 +19,10 @@ class CannotCrossError(Exception):
     """A value that is not plain, too deep or too large."""
 
 
+class CameBackError(CannotCrossError):
+    """A value that is not plain because it came from the other process."""
+
+
 class Opaque:
     """Stands for an object of the other process that is not a plain value."""
 
@@ -41,6 +45,7 @@ def dumps(value: Any, *, strict: bool = False) -> bytes:
 
     Raises:
         CannotCrossError: too deep, too large, or, with `strict`, not plain.
+        CameBackError: it holds an `Opaque`.
     """
     try:
         line = json.dumps(_encoded(value, strict)).encode("ascii") + b"\n"
@@ -81,7 +86,9 @@ def _encoded_other(value: Any, strict: bool) -> Any:
     for module, name, encode in _LATE_SCALARS:
         if module in sys.modules and isinstance(value, getattr(sys.modules[module], name)):
             return encode(value)
-    if strict:
+    if isinstance(value, Opaque):
+        raise CameBackError(f"a value of type {value.kind!r} cannot go back to its process")
+    if strict and not isinstance(value, Iterator):
         raise CannotCrossError(f"a {type(value).__name__} is not a plain value")
     if isinstance(value, Iterator):
         items = list(itertools.islice(value, MAX_ITERATED + 1))

@@ -156,6 +156,8 @@ class _Candidate:
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         try:
             line = codec.dumps((arguments, keywords), strict=True)
+        except codec.CameBackError as error:  # that is the function's doing, not the test's
+            raise _Failed(str(error)) from None
         except codec.CannotCrossError as error:
             raise _NotTested(f"the test passes what cannot cross to another process: {error}") from None
         try:
@@ -185,7 +187,8 @@ class _Candidate:
 
 def _python_error(name: str) -> type[Exception]:
     kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError):
+    refused = (UnicodeError, StopIteration, StopAsyncIteration)  # cannot be made of a message; would end a test's loop
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, refused):
         return kind
     return CompletionError
 

@@ -30,6 +30,7 @@ def held(sandbox: Sandbox, program: str, test: str, *, definitions: str = "", li
         ("class Mine(Exception): pass\ndef f(): raise Mine('no')",
          "try:\n    candidate()\nexcept Exception as error:\n    assert str(error) == 'no'\n    return\nassert False"),
         ("def f(n):\n    for x in range(n): yield x", "assert tuple(candidate(3)) == (0, 1, 2)"),
+        ("def f(x): return iter([1]) if x == 3 else list(x)", "assert candidate(candidate(3)) == [1]"),
         ("def f(n): return f(n - 1) + 1 if n else 0", "assert candidate(500) == 500\nassert f(3) == 3"),
         ("def f(x):\n    print('hello')\n    return x", "print(candidate(1))\nassert candidate(1) == 1"),
         ("def f(x): return float('nan')", "assert candidate(1) != candidate(1)"),
@@ -131,3 +132,15 @@ def test_a_stub_of_a_prompt_is_a_program(prompt: str, runs: bool) -> None:
         return
     with pytest.raises(ValueError, match="not the beginning of a Python program"):
         stub(prompt)
+
+
+def test_what_cannot_go_back_to_the_function_fails_it_and_leaves_no_item_unscored(sandbox: Sandbox) -> None:
+    program = "class Mine: pass\ndef f(x): return Mine()"
+    outcome = held(sandbox, program, "assert candidate(candidate(1)) == 2")
+    assert outcome.ending is Ending.FAILED
+    assert "'Mine' cannot go back" in outcome.reason
+
+
+def test_an_exception_cannot_end_the_loop_of_a_test(sandbox: Sandbox) -> None:
+    outcome = held(sandbox, "def f(x): raise StopIteration", "assert all(map(candidate, [1, 2, 3]))")
+    assert outcome.ending is Ending.FAILED
