@@ -251,10 +251,11 @@ def score(
     (known,) = broadcast_object_list([folder.read().only(names)])
     batches = list(unscored(wanted, known, budget))
     mine, fresh, last = [empty(folder.by_token)], [empty(folder.by_token)], time.monotonic()
-    rounds, show = -(-len(batches) // accelerator.num_processes), accelerator.is_main_process
+    processes, show, done = accelerator.num_processes, accelerator.is_main_process, 0
+    rounds = -(-len(batches) // processes)
     with progress("reference", rounds, show=show) as report, torch.no_grad():
         for turn in range(rounds):
-            at = turn * accelerator.num_processes + accelerator.process_index
+            at = turn * processes + accelerator.process_index
             batch = batches[min(at, len(batches) - 1)]  # all processes take part in every pass
             entries = scored(batch, forward(layout(batch)), folder.by_token)
             if at < len(batches):
@@ -262,5 +263,6 @@ def score(
             if time.monotonic() - last > seconds or turn == rounds - 1:
                 folder.add(joined(fresh))
                 mine, fresh, last = [*mine, *fresh], [empty(folder.by_token)], time.monotonic()
-            report(turn + 1, f"{len(batch)} completions")
+            done += sum(map(len, batches[turn * processes : (turn + 1) * processes]))
+            report(turn + 1, f"{done} completions")
     return joined([known, *(gather_object([joined(mine)]) if batches else [])])
