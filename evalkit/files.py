@@ -33,6 +33,8 @@ def _parsed(path: Path, number: int, line: str) -> dict[str, Any]:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise EvalkitError(f"{path}:{number}: not JSON: {error.msg} (column {error.colno})") from error
+    except (RecursionError, ValueError) as error:  # nested too deep, or a number of thousands of digits
+        raise EvalkitError(f"{path}:{number}: JSON that cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise EvalkitError(f"{path}:{number}: expected a JSON object, found {type(value).__name__}")
     return value

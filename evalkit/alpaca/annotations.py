@@ -126,9 +126,9 @@ def _array(path: Path) -> list[Any] | None:
         return None
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise EvalkitError(f"{path}{line}: not JSON: {getattr(error, 'msg', 'nested too deep')}") from error
+        raise EvalkitError(f"{path}{line}: not JSON: {getattr(error, 'msg', error)}") from error
 
 
 def text_of(path: Path, number: int, row: Mapping[str, Any], column: str) -> str:

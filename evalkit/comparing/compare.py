@@ -263,7 +263,7 @@ def score(run: Evaluation, name: str, benchmark: str, procedure: Procedure) -> S
     Raises:
         EvalkitError: none has.
     """
-    from evalkit.statistics import clustered, macro_average
+    from evalkit.statistics import bias_reduced, macro_average
 
     items = run.items[benchmark]
     scored = {key: item for key, item in items.items() if item.score is not None}
@@ -271,11 +271,11 @@ def score(run: Evaluation, name: str, benchmark: str, procedure: Procedure) -> S
         raise EvalkitError(f"{run.path}: {benchmark}: none of its {len(items)} items has a score; evaluate it again")
     scores = [item.score for item in scored.values() if item.score is not None]
     subsets = [subset for subset, _ in scored]
-    groups = subsets if procedure.clusters == SUBSET else [item.cluster for item in scored.values()]
+    groups = subsets if procedure.clusters == SUBSET else [item.cluster or key for key, item in scored.items()]
     if has_equal_subsets(run, benchmark):
         found = macro_average(scores, subsets, level=procedure.level)
     elif procedure.clusters is not None:
-        found = clustered(scores, groups, level=procedure.level)
+        found = bias_reduced(scores, groups, level=procedure.level)
     elif len(set(groups)) < len(groups):  # answers to one prompt belong together, whatever their subset
         found = estimate(scores, clusters=groups, level=procedure.level)
     else:

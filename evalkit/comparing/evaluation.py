@@ -60,7 +60,7 @@ class Item:
         metric: what the score is, with the filter of answers: `exact_match,strict-match`.
         higher_is_better: the direction of the score.
         prompt_hash: a hash of the prompt as the model got it; "" where the source has none.
-        cluster: what the item belongs to, from the column that was asked for, or else `cluster`; its id without.
+        cluster: what the item belongs to, from the column that was asked for, or else `cluster`; "" without.
         num_samples: answers of which the score is the mean.
         error: why there is no score.
         texts: where they were asked for.
@@ -138,7 +138,7 @@ def _item(place: str, row: Row, *, texts: bool, cluster: str | None) -> tuple[st
     for column in ("benchmark", "id", "score"):
         if column not in row:
             raise EvalkitError(f"{place}: no '{column}'; an item has benchmark, subset, id and score")
-    if cluster is not None and row.get(cluster) is None:
+    if cluster is not None and row.get(cluster) in (None, ""):
         raise EvalkitError(f"{place}: no '{cluster}'; --clusters names a column that every item has, or subset")
     return printable(str(row["benchmark"])), Item(
         subset=printable(str(row.get("subset") or "")),
@@ -147,7 +147,7 @@ def _item(place: str, row: Row, *, texts: bool, cluster: str | None) -> tuple[st
         metric=printable(str(row.get("metric") or "")),
         higher_is_better=bool(row.get("higher_is_better", True)),
         prompt_hash=str(row.get("prompt_hash") or ""),
-        cluster=str(row.get(cluster or "cluster") or row["id"]),
+        cluster="" if (named := row.get(cluster or "cluster")) is None else str(named),
         num_samples=_num_samples(place, row.get("num_samples")),
         error=str(row.get("error") or "") if row["score"] is None else "",
         texts=_texts(row) if texts else None,

@@ -1,6 +1,6 @@
 """The items that two evaluations share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ class Matched:
         keys: subset and content hash, (n,).
         first: scores of the first run, (n,).
         second: scores of the second, (n,).
-        clusters: what each item belongs to, (n,); itself without clusters.
+        clusters: what each item belongs to, (n,); its own key without clusters.
         unmatched: items that only the first, and only the second, has.
         failed: items of both that the first, and that the second, has no score for; left out, never wrong.
         different_prompts: shared items that the models were asked in other words.
@@ -32,7 +32,7 @@ class Matched:
     keys: tuple[Key, ...]
     first: "NDArray"
     second: "NDArray"
-    clusters: tuple[str, ...]
+    clusters: tuple[Hashable, ...]
     unmatched: tuple[int, int]
     failed: tuple[int, int]
     different_prompts: int
@@ -57,7 +57,7 @@ def match(runs: Mapping[str, Evaluation], pair: tuple[str, str], benchmark: str,
         allow_partial: go on with the shared items where one run has others.
 
     Raises:
-        EvalkitError: different items or metrics, or no item with two scores.
+        EvalkitError: different items, clusters or metrics, or no item with two scores.
     """
     import numpy as np
 
@@ -80,7 +80,7 @@ def match(runs: Mapping[str, Evaluation], pair: tuple[str, str], benchmark: str,
         keys=tuple(scored),
         first=np.array([ours[key].score for key in scored], dtype=float),
         second=np.array([theirs[key].score for key in scored], dtype=float),
-        clusters=tuple(ours[key].cluster for key in scored),
+        clusters=_clusters(pair, benchmark, [(key, ours[key].cluster, theirs[key].cluster) for key in scored]),
         unmatched=unmatched,
         failed=(_failed(ours, shared), _failed(theirs, shared)),
         different_prompts=sum(_asked_differently(ours[key], theirs[key]) for key in scored),
@@ -102,6 +102,17 @@ def _metric(pair: tuple[str, str], benchmark: str, items: Sequence[Item]) -> tup
         shown = ", ".join(sorted(f"{name or 'unnamed'}{'' if up else ' (lower is better)'}" for name, up in metrics))
         raise EvalkitError(f"{', '.join(pair)}: {benchmark} was scored by different metrics: {shown}; score both alike")
     return next(iter(metrics), ("", True))
+
+
+def _clusters(pair: tuple[str, str], benchmark: str, items: Sequence[tuple[Key, str, str]]) -> tuple[Hashable, ...]:
+    """Return what each item belongs to, by the run that says so; if both do, they must group the items alike."""
+    both = {(ours, theirs) for _, ours, theirs in items if ours and theirs}
+    if len({ours for ours, _ in both}) < len(both) or len({theirs for _, theirs in both}) < len(both):
+        raise EvalkitError(
+            f"{', '.join(pair)}: {benchmark}: the runs put the same items into different clusters; name them alike"
+        )
+    renamed = {theirs: ours for ours, theirs in both}
+    return tuple(ours or renamed.get(theirs, theirs) or key for key, ours, theirs in items)
 
 
 def _failed(items: Mapping[Key, Item], keys: Sequence[Key]) -> int:

@@ -18,6 +18,7 @@ METHODS = (
     *("clustered", "clustered-bootstrap", "wild-bootstrap"),
 )
 _OF_CLUSTERS = ("clustered", "clustered-bootstrap", "wild-bootstrap")
+MOST_RESAMPLES = 10_000_000
 ADJUSTMENTS = ("holm", "bh", "none")
 FAMILIES = ("all", "benchmark", "none")
 
@@ -62,8 +63,8 @@ class Procedure:
                 f"--method {self.method}: takes every item by itself and would ignore --clusters; it may be "
                 f"{', '.join(_OF_CLUSTERS)}"
             )
-        if self.resamples < 100:
-            raise EvalkitError(f"--resamples {self.resamples}: must be at least 100")
+        if not 100 <= self.resamples <= MOST_RESAMPLES:
+            raise EvalkitError(f"--resamples {self.resamples}: must be 100 to {MOST_RESAMPLES}; 10000 are usual")
         if self.seed < 0:
             raise EvalkitError(f"--seed {self.seed}: must be at least 0")
 
@@ -88,12 +89,13 @@ def difference(matched: Matched, benchmark: str, procedure: Procedure) -> Paired
 
 def _over_items(matched: Matched, benchmark: str, procedure: Procedure) -> PairedDifference:
     from evalkit.statistics import is_binary, paired_bootstrap, paired_difference, paired_permutation, paired_t
+    from evalkit.statistics.checks import differences_of
 
     first, second, level = matched.first, matched.second, procedure.level
     resampled = {"rng": _generator(procedure, benchmark), "resamples": procedure.resamples, "level": level}
     match procedure.method:
         case "t":
-            return paired_t(first - second, level=level)
+            return paired_t(differences_of(first, second), level=level)
         case "permutation":
             return paired_permutation(first, second, **resampled)
         case "bootstrap":
@@ -122,7 +124,8 @@ def _of_counts(found: PairedDifference, matched: Matched, method: str) -> Paired
 
 
 def _over_clusters(matched: Matched, benchmark: str, procedure: Procedure) -> PairedDifference:
-    from evalkit.statistics import clustered_bootstrap, clustered_difference, wild_bootstrap
+    from evalkit.statistics import bias_reduced_difference, clustered_bootstrap, wild_bootstrap
+    from evalkit.statistics.checks import differences_of
 
     groups = matched.subsets if procedure.clusters == SUBSET else matched.clusters
     if len(set(groups)) < 2:
@@ -134,16 +137,17 @@ def _over_clusters(matched: Matched, benchmark: str, procedure: Procedure) -> Pa
     resampled = {"rng": _generator(procedure, benchmark), "resamples": procedure.resamples, "level": level}
     match procedure.method:
         case "clustered-bootstrap":
-            return clustered_bootstrap(first - second, groups, **resampled)
+            return clustered_bootstrap(differences_of(first, second), groups, **resampled)
         case "wild-bootstrap":
             return wild_bootstrap(first, second, groups, **resampled)
-    return clustered_difference(first, second, groups, level=level)
+    return bias_reduced_difference(first, second, groups, level=level)
 
 
 def _over_subsets(matched: Matched, benchmark: str, procedure: Procedure) -> PairedDifference:
     """Return the mean of the subsets' mean differences: items weigh 1 / n_s, their subsets are fixed."""
     import numpy as np
 
+    from evalkit.statistics.checks import differences_of
     from evalkit.statistics.clusters import against, sandwich
 
     if procedure.method != "auto" or procedure.clusters is not None:
@@ -151,7 +155,7 @@ def _over_subsets(matched: Matched, benchmark: str, procedure: Procedure) -> Pai
             f"--method, --clusters: the score of {benchmark} is the mean of its subsets' means, which has one method "
             "here; leave them out, or choose --benchmarks"
         )
-    differences, subsets = matched.first - matched.second, np.array(matched.subsets)
+    differences, subsets = differences_of(matched.first, matched.second), np.array(matched.subsets)
     _, codes = np.unique(subsets, return_inverse=True)
     sizes = np.bincount(codes)
     found = sandwich(

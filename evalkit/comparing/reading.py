@@ -83,7 +83,7 @@ def _read_json(path: Path, options: ReadOptions) -> list[Source]:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise EvalkitError(f"{path}:{error.lineno}: not JSON: {error.msg} (column {error.colno})") from error
-    except (UnicodeDecodeError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise EvalkitError(f"{path}: cannot be read: {error}") from error
     if is_annotations(value):
         return read_annotations(path, value)

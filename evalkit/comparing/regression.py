@@ -1,8 +1,10 @@
 """Whether a run has become worse than the baseline, for continuous integration."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from evalkit.comparing.compare import Compared, Comparison
+from evalkit.comparing.procedure import SUBSET
 from evalkit.errors import EvalkitError
 
 
@@ -60,16 +62,17 @@ def failures(comparison: Comparison, fail_on: FailOn) -> list[str]:
         raise EvalkitError("--fail-on needs a baseline, and --all-pairs has none; leave one of them out")
     if not comparison.compared:
         raise EvalkitError("--fail-on needs two runs; name another")
-    found = [(one, _failure(one, fail_on)) for one in comparison.compared]
+    subsets = comparison.procedure.clusters == SUBSET
+    found = [(one, _failure(one, fail_on, subsets=subsets)) for one in comparison.compared]
     return [f"{one.benchmark}: {one.run} against {one.baseline}: {why}" for one, why in found if why]
 
 
-def _failure(one: Compared, fail_on: FailOn) -> str:
+def _failure(one: Compared, fail_on: FailOn, *, subsets: bool) -> str:
     if fail_on.margin is None:
         if one.significant and one.gain < 0:
             return f"{one.paired.difference:+.4f}, p = {one.p_adjusted:.2g} after adjustment"
         return ""
-    worst = _largest_loss(one)
+    worst = _largest_loss(one, subsets=subsets)
     if worst is None:
         return f"the scores determine no interval, so that a loss of more than {fail_on.margin:g} is not excluded"
     if worst > fail_on.margin:
@@ -77,11 +80,12 @@ def _failure(one: Compared, fail_on: FailOn) -> str:
     return ""
 
 
-def _largest_loss(one: Compared) -> float | None:
+def _largest_loss(one: Compared, *, subsets: bool) -> float | None:
     """Return the loss at the worse end of the interval.
 
     Where no item differs and scores lie in [0, 1], it is at most the share of items that may differ unseen,
-    1 - ((1 - level) / 2)^(1 / n), though a t interval of no spread does not exist.
+    1 - ((1 - level) / 2)^(1 / n), though a t interval of no spread does not exist. In place of the n items stand the
+    clusters that they come in, subsets or others; where each of S subsets counts once, S times the smallest's items.
     """
     paired, matched = one.paired, one.matched
     if paired.interval is not None:
@@ -90,4 +94,9 @@ def _largest_loss(one: Compared) -> float | None:
     bounded = all(values.min() >= 0 and values.max() <= 1 for values in scores)
     if paired.wins or paired.losses or not bounded:
         return None
-    return float(1 - ((1 - paired.level) / 2) ** (1 / paired.n))
+    if matched.equal_subsets:
+        sizes = Counter(matched.subsets).values()
+        units = len(sizes) * min(sizes)
+    else:
+        units = len(set(matched.subsets if subsets else matched.clusters))
+    return float(1 - ((1 - paired.level) / 2) ** (1 / units))

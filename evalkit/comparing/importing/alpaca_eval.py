@@ -1,6 +1,5 @@
 """Stored annotations of AlpacaEval, as rows: an instruction is an item, its score the preference less 1."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,9 @@ def is_annotations(value: Any) -> bool:
 def read_annotations(path: Path, rows: Sequence[Mapping[str, Any]]) -> list[Source]:
     """Return a source per model that is judged in the file; a file of one model is the usual case.
 
-    AlpacaEval's preference is 1 for the baseline (output_1), 2 for the model (output_2), 1.5 for a tie, and between
-    where the judge's probabilities were read; null where the judge gave no answer, which is a failed item here.
+    AlpacaEval's preference is 1 for the baseline (output_1), 2 for the model (output_2), 0 or 1.5 for a tie, and
+    between where the judge's probabilities were read; null or -1 where the judge gave no answer, which is a failed
+    item here.
 
     Raises:
         EvalkitError: a row without a column, or several baselines or judges for one model.
@@ -58,19 +58,16 @@ def _source(path: Path, model: str, rows: list[tuple[str, Mapping[str, Any]]], *
 
 
 def _rows(rows: list[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Row]]:
-    occurrences: Counter[str] = Counter()
     for place, row in rows:
-        instruction = content_hash(" ".join(str(row["instruction"]).split()))  # as `evalkit alpaca` names it
-        occurrences[instruction] += 1
-        number = occurrences[instruction]
+        score = _score(place, row["preference"])
         yield (
             place,
             {
                 "benchmark": BENCHMARK,
                 "subset": "",
-                "id": instruction if number == 1 else f"{instruction}#{number}",
-                "score": _score(place, row["preference"]),
-                "error": "the judge gave no preference" if row["preference"] is None else None,
+                "id": content_hash(" ".join(str(row["instruction"]).split())),  # as `evalkit alpaca` names it
+                "score": score,
+                "error": "the judge gave no preference" if score is None else None,
                 "metric": "preference",
                 "prompt": row["instruction"],
                 "response": row["output_2"],
@@ -83,6 +80,10 @@ def _rows(rows: list[tuple[str, Mapping[str, Any]]]) -> Iterator[tuple[str, Row]
 def _score(place: str, preference: Any) -> float | None:
     if preference is None or preference != preference:  # a NaN is how pandas writes a missing one
         return None
-    if isinstance(preference, bool) or not isinstance(preference, int | float) or not 1 <= preference <= 2:
+    if isinstance(preference, bool) or not isinstance(preference, int | float):
         raise EvalkitError(f"{place}: preference {preference!r}; it lies between 1 (the baseline) and 2 (the model)")
-    return float(preference) - 1
+    if preference == -1:  # what AlpacaEval's cache writes for a reply that it could not read
+        return None
+    if preference != 0 and not 1 <= preference <= 2:
+        raise EvalkitError(f"{place}: preference {preference!r}; it lies between 1 (the baseline) and 2 (the model)")
+    return 0.5 if preference == 0 else float(preference) - 1

@@ -47,7 +47,7 @@ def _member(path: Path, archive: zipfile.ZipFile, file: Any, name: str) -> dict[
     content = _unpacked(path, file, info) if info.compress_type == _ZSTANDARD else archive.read(info)
     try:
         value = json.loads(content)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EvalkitError(f"{path}: {name}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise EvalkitError(f"{path}: {name}: expected a JSON object, found {type(value).__name__}")
@@ -129,12 +129,10 @@ def _rows(path: Path, task: str, samples: list[Any], scorer: str) -> Iterator[tu
         yield (
             place,
             {
-                **{key: value for key, value in (sample.get("metadata") or {}).items() if isinstance(value, str | int)},
+                **_metadata(sample),
                 "benchmark": task,
                 "subset": "",
-                "id": content_hash([sample.get("input") if "input" in sample else sample.get("id"), sample["target"]])
-                if "target" in sample
-                else content_hash(str(sample.get("id"))),
+                "id": _id(sample),
                 "score": None if failed or found is None else _value(place, scorer, found.get("value")),
                 "error": str(failed.get("message") if isinstance(failed, dict) else failed)
                 if failed
@@ -148,6 +146,24 @@ def _rows(path: Path, task: str, samples: list[Any], scorer: str) -> Iterator[tu
                 "target": sample.get("target"),
             },
         )
+
+
+def _id(sample: Mapping[str, Any]) -> str:
+    """Return a hash of what was asked: input, target, and choices, for two questions may differ in these alone."""
+    if "target" not in sample:
+        return content_hash(str(sample.get("id")))
+    asked = [sample.get("input") if "input" in sample else sample.get("id"), sample["target"]]
+    return content_hash([*asked, sample["choices"]] if sample.get("choices") else asked)
+
+
+def _metadata(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what --clusters may name; metadata under a name of ours would say something that it does not mean."""
+    metadata = sample.get("metadata")
+    return {
+        key: value
+        for key, value in (metadata.items() if isinstance(metadata, dict) else ())
+        if isinstance(value, str | int) and key not in {"num_samples", "higher_is_better", "prompt_hash", "cluster"}
+    }
 
 
 def _value(place: str, scorer: str, value: Any) -> float:

@@ -92,7 +92,7 @@ def _results(file: Path) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise EvalkitError(f"{file}: not JSON: {error}; move it away to read the samples alone") from error
     if not isinstance(value, dict):
         raise EvalkitError(f"{file}: not the results of lm-eval; move it away to read the samples alone")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ FIELDS = (
     *("prompt", "response", "prediction", "target", "prompt_hash"),
 )
 SUFFIXES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": "", ".json": ""}
+_LONGEST_FIELD = 100_000_000
 _NUMBERS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 
 
@@ -65,7 +67,11 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
+            csv.field_size_limit(_LONGEST_FIELD)
             reader = csv.DictReader(file, delimiter=delimiter, strict=True)
+            repeated = [name for name, times in Counter(reader.fieldnames or ()).items() if times > 1]
+            if repeated:
+                raise EvalkitError(f"{path}:1: two columns are called '{repeated[0]}'; rename one")
             for row in reader:
                 place = f"{path}:{reader.line_num}"
                 if None in row or None in row.values():
@@ -99,7 +105,9 @@ def _item(place: str, row: Mapping[str, Any], columns: Mapping[str, str]) -> dic
         raise EvalkitError(
             f"{place}: no column 'score'; it has {', '.join(map(str, row))}: say which with --columns score=NAME"
         )
-    if found.get("id") in {None, ""}:
+    if isinstance(found.get("id"), list | dict):
+        found["id"] = content_hash(found["id"])
+    if found.get("id") in (None, ""):
         if not found.get("prompt"):
             raise EvalkitError(
                 f"{place}: no column 'id' and no 'prompt'; items are matched by one of them: --columns id=NAME"
@@ -121,6 +129,8 @@ def _number(place: str, column: str, value: Any) -> float | None:
     if isinstance(value, str):
         value = _NUMBERS.get(value.strip().lower(), value)
     try:
+        if "_" in str(value):  # Python's own way to write 1000 as 1_000
+            raise ValueError
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise EvalkitError(f"{place}: column '{column}': {str(value)[:80]!r} is not a number") from error

@@ -1,5 +1,6 @@
 """How runs are compared: methods, clusters, families; and that the whole of it keeps its level."""
 
+import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,9 @@ from evalkit.comparing.procedure import Procedure, adjusted
 from evalkit.errors import EvalkitError
 from evalkit.statistics import (
     PairedDesign,
+    bias_reduced,
+    bias_reduced_difference,
     clustered_bootstrap,
-    clustered_difference,
     detectable_difference,
     holm,
     mcnemar_exact,
@@ -76,9 +78,11 @@ def test_clusters_are_subsets_or_a_column(subset_runs: list[Path]) -> None:
 
     one = found("clustered", "subset")
     matched, subsets = one.matched, one.matched.subsets
-    assert one.paired == clustered_difference(matched.first, matched.second, subsets)
+    assert one.paired == bias_reduced_difference(matched.first, matched.second, subsets)
+    scores = compare(subset_runs, procedure=Procedure(clusters="subset")).scores
+    assert scores[0].estimate == bias_reduced(matched.second, subsets)
     assert found("auto", "subset").paired == one.paired
-    assert found("auto", "topic").paired.interval_method == "t, 4 clusters"
+    assert found("auto", "topic").paired.interval_method == "t, 4 clusters"  # of one size
     rng = np.random.default_rng([0, zlib.crc32(b"x")])
     expected = clustered_bootstrap(matched.first - matched.second, subsets, rng=rng)
     assert found("clustered-bootstrap", "subset").paired == expected
@@ -115,6 +119,53 @@ def test_answers_to_one_prompt_belong_together_without_being_asked(tmp_path: Pat
     assert comparison.scores[0].estimate.method == "t, 10 clusters"
 
 
+@pytest.mark.parametrize("named", ["a", "b"])
+def test_one_run_may_say_what_belongs_together(named: str, make_run: RunMaker) -> None:
+    """Whichever it is, the result is the same; cluster 0 is a cluster as any other."""
+    first, second = scores(4, 40)
+    runs = [make_run("a", x=first), make_run("b", x=second)]
+    file = runs["ab".index(named)] / "samples.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    write_rows(file, [row | {"cluster": i // 5} for i, row in enumerate(rows)])
+    (one,) = compare(runs).compared
+    groups = [i // 5 for i in range(40)]
+    assert one.paired.interval == pytest.approx(bias_reduced_difference(second, first, groups).interval)
+    assert one.paired.interval_method == "t, 8 clusters"
+
+
+def test_runs_that_group_items_differently_are_refused(make_run: RunMaker) -> None:
+    runs = [make_run("a", x=[1, 0, 1, 0]), make_run("b", x=[1, 1, 0, 0])]
+    for run, groups in zip(runs, ("ppqq", "rsrs"), strict=True):
+        file = run / "samples.jsonl"
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        write_rows(file, [row | {"cluster": name} for row, name in zip(rows, groups, strict=True)])
+    with pytest.raises(EvalkitError, match="b, a: x: the runs put the same items into different clusters"):
+        compare(runs)
+    file = runs[1] / "samples.jsonl"
+    file.write_text(file.read_text().replace('"cluster": "s"', '"cluster": "r"').replace('"r"', '"t"', 2))
+    assert compare(runs).compared[0].paired.interval_method == "t, 2 clusters"  # other names, the same groups
+
+
+def test_an_id_may_stand_in_two_subsets(tmp_path: Path) -> None:
+    first, second = scores(5, 40)
+    for name, values in (("a", first), ("b", second)):
+        rows = [
+            {"benchmark": "x", "subset": f"s{i // 20}", "id": i % 20, "score": score} for i, score in enumerate(values)
+        ]
+        write_rows(tmp_path / name / "samples.jsonl", rows)
+        (tmp_path / name / "results.json").write_text("{}")
+    comparison = compare([tmp_path / "a", tmp_path / "b"])
+    assert comparison.compared[0].paired.interval_method == "Tango score"
+    assert comparison.scores[0].estimate.method == "Wilson, stratified by 2 subsets"
+
+
+def test_what_rounding_leaves_of_equal_scores_is_a_tie_by_every_method(make_run: RunMaker) -> None:
+    runs = [make_run("a", x=[0.3, 0.5, 0.2, 0.9]), make_run("b", x=[0.1 + 0.2, 0.6, 0.4, 0.8])]
+    for method in ("auto", "t", "permutation", "bootstrap"):
+        (one,) = compare(runs, procedure=Procedure(method=method)).compared
+        assert (one.paired.wins, one.paired.losses) == (2, 1)
+
+
 def test_a_score_over_equal_subsets_is_compared_so(subset_runs: list[Path]) -> None:
     for run in subset_runs:
         (run / "results.json").write_text('{"benchmarks": {"x": {"method": "Wilson, macro average of 8 subsets"}}}')
@@ -131,12 +182,13 @@ def test_a_score_over_equal_subsets_is_compared_so(subset_runs: list[Path]) -> N
 
 BAD = [
     ({"level": 95.0}, r"--level 95\.0: must lie between 0 and 1"),
+    ({"resamples": 10**9}, "--resamples 1000000000: must be 100 to 10000000"),
     ({"method": "z"}, "--method z: it may be auto, mcnemar"),
     ({"adjust": "bonferroni"}, "--adjust bonferroni: it may be holm, bh, none"),
     ({"family": "x"}, "--family x: it may be all, benchmark, none"),
     ({"method": "clustered"}, "--method clustered: needs --clusters"),
     ({"method": "t", "clusters": "subset"}, "--method t: takes every item by itself and would ignore --clusters"),
-    ({"resamples": 10}, "--resamples 10: must be at least 100"),
+    ({"resamples": 10}, "--resamples 10: must be 100 to 10000000"),
     ({"seed": -1}, "--seed -1"),
 ]
 

@@ -1,5 +1,6 @@
 """--fail-on: what fails a comparison in continuous integration, and what does not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from evalkit.cli import app
 from evalkit.command import run_command
 from evalkit.comparing.compare import compare
+from evalkit.comparing.procedure import Procedure
 from evalkit.comparing.regression import FailOn, failures, read_fail_on
 from evalkit.errors import EvalkitError
+from tests.evalkit.conftest import write_rows
 
 RunMaker = Callable[..., Path]
 Capture = pytest.CaptureFixture[str]
@@ -64,12 +67,17 @@ def test_the_adjusted_p_value_decides(make_run: RunMaker) -> None:
     assert failures(family, FailOn(margin=None)) == []
 
 
-def test_equal_graded_scores_are_bounded_by_how_many_were_asked(make_run: RunMaker) -> None:
+def test_equal_graded_scores_are_bounded_by_how_many_were_asked(make_run: RunMaker, tmp_path: Path) -> None:
     values = [i / 400 for i in range(400)]
     equal = compare([make_run("a", x=values), make_run("b", x=values)])
     assert equal.compared[0].paired.interval is None
     assert failures(equal, FailOn(margin=0.01)) == []  # 1 - 0.025^(1/400) = 0.0092
     assert "a loss of 0.0092 is not excluded" in failures(equal, FailOn(margin=0.009))[0]
+    for run in (tmp_path / "a", tmp_path / "b"):
+        rows = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+        write_rows(run / "samples.jsonl", [row | {"passage": i // 10} for i, row in enumerate(rows)])
+    passages = compare([tmp_path / "a", tmp_path / "b"], procedure=Procedure(clusters="passage"))
+    assert "a loss of 0.0881 is not excluded" in failures(passages, FailOn(margin=0.01))[0]  # 1 - 0.025^(1/40)
     unbounded = compare([make_run("a", x=[7, 8.5]), make_run("b", x=[7, 8.5])])
     assert "determine no interval" in failures(unbounded, FailOn(margin=0.01))[0]
 

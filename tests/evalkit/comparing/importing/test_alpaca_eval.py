@@ -29,13 +29,13 @@ def written(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def test_a_score_is_the_preference_less_one_and_missing_is_missing(tmp_path: Path) -> None:
-    preferences = [1.0, 2.0, 1.5, 1.25, None]
+    preferences = [1.0, 2.0, 1.5, 1.25, None, 0, -1]
     path = written(tmp_path / "kto.json", [annotation(i, p) for i, p in enumerate(preferences)])
     comparison = compare([path])
     (score,) = comparison.scores
-    assert (score.run, score.benchmark, score.failed) == ("kto", "alpaca_eval", 1)
-    assert score.estimate.score == pytest.approx((0 + 1 + 0.5 + 0.25) / 4)
-    assert any("no score for 1 of 5 items (left out, such as: the judge gave no" in c for c in comparison.caveats)
+    assert (score.run, score.benchmark, score.failed) == ("kto", "alpaca_eval", 2)
+    assert score.estimate.score == pytest.approx((0 + 1 + 0.5 + 0.25 + 0.5) / 5)
+    assert any("no score for 2 of 7 items (left out, such as: the judge gave no" in c for c in comparison.caveats)
 
 
 def test_one_file_of_two_models_is_two_runs_and_shuffled_rows_change_nothing(tmp_path: Path) -> None:
@@ -73,6 +73,8 @@ def test_other_judges_and_other_baselines_are_refused_unless_allowed(
     [
         (annotation(1, 3), "annotation 2: preference 3; it lies between 1"),
         ({"instruction": "x"}, "annotation 2: no 'preference'"),
+        (annotation(1, 0.5), "annotation 2: preference 0.5; it lies between 1"),
+        (annotation(0, 2, output_1="another"), "annotation 2: item .* of alpaca_eval occurs twice"),
         (annotation(1, 1, annotator="other"), "kto has several of 'annotator'"),
     ],
 )

@@ -55,6 +55,20 @@ def test_metadata_may_name_clusters() -> None:
     assert comparison.compared[0].paired.interval_method == "t, 2 clusters"
 
 
+def test_metadata_says_nothing_that_a_column_of_ours_says() -> None:
+    named = log()
+    for sample in named["samples"]:
+        sample["metadata"] = {"cluster": "all", "higher_is_better": 0, "num_samples": "many", "prompt_hash": "x"}
+    assert evaluation(read_log(JSON, named)).items == evaluation(read_log(JSON, log())).items
+
+
+def test_questions_that_differ_in_their_choices_alone_are_two() -> None:
+    asked = log()
+    for number, sample in enumerate(asked["samples"]):
+        sample |= {"input": "Which is true?", "target": "A", "choices": [f"{number} is even", "It is odd"]}
+    assert len(evaluation(read_log(JSON, asked)).items["arith"]) == 4
+
+
 def test_what_failed_has_no_score_and_says_why() -> None:
     failed = log()
     failed["samples"][1] |= {"scores": {}, "error": {"message": "connection lost"}}

@@ -79,6 +79,8 @@ def test_any_column_may_name_clusters(tmp_path: Path) -> None:
         ("id,score\nq1,1\n", {"ids": "id"}, r"--columns ids=\.\.\.: no such field; it may be one of run, benchmark"),
         ("id,score\nq1,1,7\n", {}, r"a\.csv:2: 2 columns in the header, not in this row"),
         ("id,score\nq1,1\nq1,0\n", {}, r"a\.csv:3: item q1 of items occurs twice"),
+        ("id,score,score\nq1,1,0\n", {}, r"a\.csv:1: two columns are called 'score'"),
+        ("id,score\nq1,1_0\n", {}, r"a\.csv:2: column 'score': '1_0' is not a number"),
         ("id,score\n", {}, r"a\.csv: no rows"),
         ('id,score\nq1,"1\n', {}, r"a\.csv: not CSV"),
     ],
@@ -89,3 +91,18 @@ def test_a_bad_table_is_named_by_line_and_column(
     path = written(tmp_path / "a.csv", text)
     with pytest.raises(EvalkitError, match=message):
         compare([path], read=ReadOptions(columns=columns))
+
+
+def test_a_long_answer_fits_into_a_field_and_an_id_may_be_a_list(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", f'id,score,response\nq1,1,"{"long " * 50_000}"\n')
+    assert compare([path]).scores[0].estimate.n == 1
+    rows = [json.dumps({"id": [task, 1], "score": 1}) for task in ("a", "b")]
+    assert compare([written(tmp_path / "b.jsonl", "\n".join(rows))]).scores[0].estimate.n == 2
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize("value", ["[" * 200_000, "9" * 5000])
+def test_json_that_python_cannot_read_is_an_error_of_a_line(name: str, value: str, tmp_path: Path) -> None:
+    row = f'{{"id": "q1", "score": {value}}}'
+    with pytest.raises(EvalkitError, match=r"a\.jsonl?.*: .*(recursion depth|digits)"):
+        compare([written(tmp_path / name, row if name == "a.jsonl" else f"[{row}]")])
