@@ -40,7 +40,9 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def evalkit(
-    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Score models on benchmarks, and say whether one is better than another."""
