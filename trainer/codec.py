@@ -78,11 +78,9 @@ class Codec:
                 f"{row.place}: the prompt is a conversation and the tokenizer has no chat template; "
                 "give one with --chat-template FILE.jinja"
             )
-        from jinja2 import TemplateError
-
         try:
             return self.tokenizer.apply_chat_template(messages, tokenize=False, **how)
-        except TemplateError as error:
+        except Exception as error:  # a template is a program: it adds text to numbers, or divides by 0
             raise TrainerError(f"{row.place}: the chat template refuses the conversation: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """Feedback from files: rows read one at a time, checked, and described by one of three formats."""
 
+import codecs
 import gzip
 import json
 import math
@@ -23,6 +24,9 @@ COLUMNS: dict[Format, tuple[str, ...]] = {
     "prompts": ("prompt",),
 }
 """The columns of each format; other columns of a row are left alone."""
+
+_LARGEST_WEIGHT = 3e38
+"""What float32 holds."""
 
 _FILE_SUFFIXES = {".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".txt"}
 
@@ -138,8 +142,9 @@ def check_row(row: Row, form: Format) -> None:
 
 
 def _weight_problem(value: Any) -> str | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return None if number and value >= 0 else f"is {shown(value)}; write a number >= 0, or leave the column out"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    fits = number and 0 <= value <= _LARGEST_WEIGHT
+    return None if fits else f"is {shown(value)}; write a number >= 0, at most 3e38, or leave the column out"
 
 
 def is_empty(value: Any) -> bool:
@@ -221,12 +226,12 @@ def _json_file(path: Path) -> Iterator[Row]:
     """Yield the items of a JSON array; a file that is JSON lines in truth is read as such, line by line."""
     try:
         with _open(path) as file:
-            first = next((line.lstrip() for line in file if line.strip()), b"")
+            first = next((line.lstrip() for line in file if line.strip()), b"").removeprefix(codecs.BOM_UTF8)
         if not first.startswith(b"["):
             yield from _json_lines(path)
             return
         with _open(path) as file:
-            text = file.read().decode("utf-8")
+            text = file.read().decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: cannot be read: {error}") from error
     try:
@@ -254,6 +259,10 @@ def _parquet(path: Path) -> Iterator[Row]:
                     yield Row(place=f"{path}: row {number}", values=values)
     except (pa.ArrowException, OSError, EOFError) as error:
         raise TrainerError(f"{path}: cannot be read as Parquet: {error}") from error
+    except (ValueError, OverflowError) as error:  # what Python cannot hold, as a date in the year 148117
+        raise TrainerError(
+            f"{path}: a value behind row {number} cannot be read: {error}; leave its column out"
+        ) from error
 
 
 def _hub(source: str, split: str) -> Iterator[Row]:

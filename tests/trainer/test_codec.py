@@ -109,6 +109,13 @@ def test_a_template_that_refuses_names_the_row() -> None:
         strict.prompts([row(messages("hi"), "yes")])
 
 
+def test_a_template_that_breaks_names_the_row() -> None:
+    broken = codec(chat=True)
+    broken.tokenizer.chat_template = "{{ messages[0].content + 3 }}"
+    with pytest.raises(TrainerError, match=r"d:1: the chat template refuses the conversation: can only concatenate"):
+        broken.prompts([row(messages("hi"), "yes")])
+
+
 LENGTHS = st.integers(1, 40)
 
 

@@ -74,6 +74,20 @@ def test_bad_files(tmp_path: Path, name: str, content: bytes, message: str) -> N
     assert message in str(error.value)
 
 
+def test_an_array_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "d.json").write_bytes(b'\xef\xbb\xbf[{"a": 1}]')
+    assert [row.values for row in read_rows(str(tmp_path / "d.json"))] == [{"a": 1}]
+
+
+def test_a_date_that_python_does_not_know_is_one_error(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"a": pa.array([2**62], pa.timestamp("us"))}), tmp_path / "d.parquet")
+    with pytest.raises(TrainerError, match=r"d\.parquet: a value behind row 0 cannot be read"):
+        list(read_rows(str(tmp_path / "d.parquet")))
+
+
 @pytest.mark.parametrize("name", ["none.jsonl", "a/b/none", "none.csv"])
 def test_a_file_that_is_not_there(name: str) -> None:
     with pytest.raises(TrainerError, match=f"{name}: no such file"):
@@ -135,6 +149,8 @@ CHAT = [{"role": "user", "content": "hi"}]
         ({"prompt": []}, "d:7: prompt is an empty list"),
         ({"prompt": ["hi"]}, 'd:7: prompt holds "hi" (str); expected messages {role, content}'),
         ({"prompt": [{"role": "user"}]}, "d:7: prompt holds a message whose content is null"),
+        ({"weight": 10**400}, "(int); write a number >= 0, at most 3e38"),
+        ({"weight": 1e300}, "d:7: weight is 1e+300 (float); write a number >= 0, at most 3e38"),
         ({"completion": CHAT}, "d:7: completion is a conversation and prompt is text"),
     ],
 )
