@@ -139,6 +139,27 @@ def test_architectures_that_cannot_read_forests_keep_padded_rows(name: str) -> N
         assert torch.equal(policy(policy.layout(SHARED)), before)
 
 
+@pytest.mark.parametrize(
+    ("name", "dtype", "special"),
+    [
+        ("Lfm2", torch.float32, {"layer_types": ["conv", "full_attention"]}),
+        ("Granite", torch.bfloat16, {"logits_scaling": 2.0}),
+        ("Rwkv", torch.float32, {"attention_hidden_size": 32}),
+    ],
+)
+def test_weights_that_are_still_small_hide_no_wrong_layout(
+    name: str, dtype: torch.dtype, special: dict[str, Any]
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    settings = config(name)
+    settings.update({"initializer_range": 0.02, **special})
+    torch.manual_seed(0)
+    policy = Policy(AutoModelForCausalLM.from_config(settings).eval(), dtype)
+    assert pack_if_exact(policy, policy, SHARED, longest=16) is not None
+    assert policy.dtype == dtype
+
+
 def test_a_window_shorter_than_a_sequence_keeps_padded_rows() -> None:
     policy = Policy(model("Mistral"))
     policy.model.config.sliding_window = 10
