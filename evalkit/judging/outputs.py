@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,7 @@ def _text(path: Path) -> str:
         return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise EvalkitError(f"{path}: not UTF-8 text: {error.reason}; give JSON lines in UTF-8") from error
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise EvalkitError(f"{path}: a broken gzip file: {error}") from error
     except OSError as error:
         raise EvalkitError(f"{path}: {error.strerror or error}") from error
@@ -135,8 +136,8 @@ def _parsed(place: str, text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise EvalkitError(f"{place}: not JSON: {error.msg} (column {error.colno})") from error
-    except RecursionError as error:
-        raise EvalkitError(f"{place}: JSON nested too deeply") from error
+    except (RecursionError, ValueError) as error:
+        raise EvalkitError(f"{place}: JSON nested too deeply, or a number of thousands of digits") from error
 
 
 def _object(place: str, row: Any) -> dict[str, Any]:

@@ -213,6 +213,10 @@ def _check_settings(settings: Settings) -> None:
         raise EvalkitError(f"--samples {settings.samples}: must be at least 1")
     if settings.num_fewshot is not None and settings.num_fewshot < 0:
         raise EvalkitError(f"--num-fewshot {settings.num_fewshot}: must be at least 0")
+    if not 0 <= settings.seed < 2**32:
+        raise EvalkitError(f"--seed {settings.seed}: must lie between 0 and {2**32 - 1}")
+    if settings.prompt_suffix.encode("utf-8", "replace").decode() != settings.prompt_suffix:
+        raise EvalkitError("--prompt-suffix: not UTF-8 text")
 
 
 def _located(choice: ModelChoice, revision: str | None) -> ModelChoice:
@@ -224,8 +228,23 @@ def _located(choice: ModelChoice, revision: str | None) -> ModelChoice:
             raise EvalkitError("--adapter, --device, --dtype and --revision are for local models, not --backend openai")
         return choice
     device, dtype = _device_and_dtype() if choice.backend == "hf" else ("", "auto")
+    _check_device(choice.device)
     folder = on_disk.model_folder(choice.name, revision)
     return replace(choice, folder=folder, device=choice.device or device, dtype=choice.dtype or dtype)
+
+
+def _check_device(device: str) -> None:
+    """Refuse a GPU that is not there, in whose place lm-eval would take the processor.
+
+    Raises:
+        EvalkitError: no such GPU.
+    """
+    import torch
+
+    kind, _, index = device.partition(":")
+    number = int(index) if index.isdecimal() else 0
+    if kind == "cuda" and number >= torch.cuda.device_count():
+        raise EvalkitError(f"--device {device}: this machine has {torch.cuda.device_count()} GPUs; use another, or cpu")
 
 
 def _device_and_dtype() -> tuple[str, str]:

@@ -81,14 +81,15 @@ def score(recorder: Recorder, benchmark: Benchmark, settings: Settings) -> Score
                 break
             _seed_generators(asked.values(), settings.seed)
             recorder.start_pass(sample)
-            outcome = evaluate(
-                lm=cast("Any", recorder),
-                task_dict={"tasks": asked},
-                limit=settings.limit,
-                bootstrap_iters=0,
-                apply_chat_template=settings.chat_template,
-                fewshot_as_multiturn=True,
-            )
+            with _enough_examples(settings):
+                outcome = evaluate(
+                    lm=cast("Any", recorder),
+                    task_dict={"tasks": asked},
+                    limit=settings.limit,
+                    bootstrap_iters=0,
+                    apply_chat_template=settings.chat_template,
+                    fewshot_as_multiturn=True,
+                )
             passes.append(Pass(samples=cast("Any", outcome)["samples"], failures=dict(recorder.failures)))
             truncated = truncated or {name: _num_truncated(recorder, tasks[name], rooms[name]) for name in tasks}
     rows: list[dict[str, Any]] = []
@@ -106,6 +107,18 @@ def score(recorder: Recorder, benchmark: Benchmark, settings: Settings) -> Score
             "failed": sum(row["score"] is None for row in own),
         }
     return Scored(rows=rows, subsets=subsets)
+
+
+@contextlib.contextmanager
+def _enough_examples(settings: Settings) -> Iterator[None]:
+    """Say in one line that a task has fewer examples than are asked for, which lm-eval asserts."""
+    try:
+        yield
+    except AssertionError as error:
+        if "fewshot" not in str(error):
+            raise
+        reason = " ".join(str(error).split()).removeprefix("Error: ")
+        raise EvalkitError(f"--num-fewshot {settings.num_fewshot}: {reason}") from error
 
 
 def _check_complete(

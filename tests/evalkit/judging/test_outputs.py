@@ -70,6 +70,7 @@ def test_a_lone_surrogate_becomes_a_sign_that_can_be_written(tmp_path: Path) -> 
         (({"prompt": "x", "completion": "y", "label": False},), r"a.jsonl:1: 'label' is false"),
         (({"prompt": [], "completion": "x"},), r"a.jsonl:1: the prompt is empty"),
         (("[" * 100_000,), r"nested too deeply"),
+        (('{"prompt": "x", "completion": "y", "n": ' + "9" * 5000 + "}",), r"a.jsonl:1: .*thousands of digits"),
     ],
 )
 def test_a_bad_file_is_one_line_with_its_place(rows: tuple[Any, ...], message: str, tmp_path: Path) -> None:

@@ -57,6 +57,27 @@ def test_an_adapter_is_used_and_belongs_to_the_fingerprint(
         run(str(model), [str(task)], tmp_path / "other", adapter=str(model))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "--seed -1: must lie between 0 and"),
+        ({"seed": 2**32}, "--seed 4294967296: must lie between 0 and"),
+        ({"device": "cuda:99"}, r"--device cuda:99: this machine has \d+ GPUs"),
+        ({"prompt_suffix": "\ud800"}, "--prompt-suffix: not UTF-8"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    options: dict[str, Any], message: str, model: Path, task: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(EvalkitError, match=message):
+        run(str(model), [str(task)], tmp_path / "run", **options)
+
+
+def test_more_examples_than_there_are_is_one_line(model: Path, made_up_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(EvalkitError, match=r"--num-fewshot 200: .* exceeds the 8"):
+        run(str(model), ["gsm8k"], tmp_path / "run", data_dir=made_up_data, num_fewshot=200, limit=1)
+
+
 def test_the_number_of_examples_can_be_changed(model: Path, made_up_data: Path, tmp_path: Path) -> None:
     results = run(str(model), ["gsm8k"], tmp_path / "run", data_dir=made_up_data, limit=1, num_fewshot=2)
     assert rows(tmp_path / "run")[0]["prompt"].count("Q: ") == 3
