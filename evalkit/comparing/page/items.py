@@ -15,6 +15,7 @@ BUDGET = 24_000_000
 """Characters of items that a page holds."""
 _LIMITS = (6000, 2500, 1000, 400, 150, 0)
 """Characters of one text, from the most generous on, until the items fit."""
+_DIRECTIONS = {code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
 _LONG_BEGINNING = 200
 """From so many characters on, what all prompts of a subset begin with is kept once."""
 
@@ -112,8 +113,11 @@ class _Packed:
 
 
 def script_json(value: Any) -> Markup:
-    """Return JSON for a script element: no `<`, `>`, `&`, U+2028 or U+2029 is left in it, nor a lone surrogate."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Return JSON for a script element: no `<`, `>`, `&`, U+2028 or U+2029 is left in it, nor a lone surrogate.
+
+    Characters that turn the direction of what follows, so that an answer reads as another, become visible names.
+    """
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).translate(_DIRECTIONS)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     text = text.encode("utf-8", "replace").decode("utf-8")

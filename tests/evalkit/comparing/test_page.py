@@ -341,3 +341,7 @@ def test_axes_have_round_ends_that_hold_the_numbers(
     on = axis(numbers, zero=zero)
     assert (on.low, on.high) == pytest.approx(ends)
     assert all(0 <= on.place(number) <= 1000 for number in numbers)
+
+
+def test_a_text_cannot_turn_its_direction() -> None:
+    assert script_json(["no \u202eesrever", "\u2066x\u2069"]) == '["no [U+202E]esrever","[U+2066]x[U+2069]"]'
