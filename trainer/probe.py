@@ -13,10 +13,16 @@ def sees_its_batch(loss: Loss) -> bool:
     """Return whether a batch's mean loss differs from the mean of its examples, each alone.
 
     A loss that cannot be computed of one example counts as one that sees its batch.
+
+    Raises:
+        HaloTheoryError: it cannot be computed, or gives whole numbers, which have no gradient.
     """
     batch = _arguments(loss)
     with torch.no_grad():
-        together = loss(**batch).mean()
+        losses = loss(**batch)
+        if not losses.is_floating_point():
+            raise loss.error(f"returned {str(losses.dtype).removeprefix('torch.')}; return floating-point losses")
+        together = losses.mean()
         try:
             alone = [loss(**{name: value[at : at + 1] for name, value in batch.items()}) for at in range(_EXAMPLES)]
         except HaloTheoryError:

@@ -8,6 +8,7 @@ import pytest
 from halotheory import losses
 from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
+from trainer.errors import HaloTheoryError
 from trainer.probe import sees_its_batch
 
 
@@ -40,3 +41,11 @@ def test_a_run_says_that_its_loss_sees_the_microbatch(trainer: Callable[..., End
     ended = trainer(*words, "--loss", loss, "--micro-batch-size", "5")
     assert ended.status == 0
     assert ("it is told one process's microbatch, at most 5" in ended.stderr) == told
+
+
+@pytest.mark.parametrize(("made", "told"), [("long()", "int64"), ("mul(1j)", "complex128")])
+def test_losses_without_a_gradient_are_one_error(tmp_path: Path, made: str, told: str) -> None:
+    file = tmp_path / "odd.py"
+    file.write_text(f"def loss(policy_logps):\n    return policy_logps.{made}\n", encoding="utf-8")
+    with pytest.raises(HaloTheoryError, match=f"returned {told}; return floating-point losses"):
+        sees_its_batch(load_loss(str(file)))

@@ -47,11 +47,12 @@ def test_what_is_asked_twice_is_computed_once_also_by_a_later_run(tmp_path: Path
     assert torch.equal(again(CROSSED), found(CROSSED))
 
 
-def test_a_part_that_a_crash_left_broken_counts_as_absent(tmp_path: Path) -> None:
+@pytest.mark.parametrize("length", [0, 9, 200])
+def test_a_part_that_a_crash_left_broken_counts_as_absent(tmp_path: Path, length: int) -> None:
     folder = Folder(path=tmp_path, by_token=False)
     expected = Counted().asked(folder, SHARED)(SHARED)
     (part,) = tmp_path.glob("*.npz")
-    part.write_bytes(part.read_bytes()[:200])
+    part.write_bytes(part.read_bytes()[:length])
     again = Counted()
     assert torch.equal(again.asked(folder, SHARED)(SHARED), expected)
     assert again.scored == 3
