@@ -73,14 +73,21 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
     """Load a checkpoint into the prepared model and optimizer. Called by every process.
 
     Raises:
-        TrainerError: the data or the loss is not what the checkpoint was made with.
+        TrainerError: the data or the loss is not what the checkpoint was made with, or a file of it is damaged.
     """
     if position.fingerprint != fingerprint:
         raise TrainerError(
             f"{path}: the data or the loss file changed since this checkpoint; "
             "give another --output, or start anew with --overwrite"
         )
-    accelerator.load_state(str(path), **_partly(accelerator))
+    try:
+        accelerator.load_state(str(path), **_partly(accelerator))
+    except Exception as error:  # safetensors, PyTorch and pickle each say it in their own way
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise TrainerError(
+            f"{path}: the checkpoint cannot be loaded: {reason}; remove this folder, "
+            "and the same command continues from the one before it, or from the beginning"
+        ) from error
 
 
 def _leave_out_frozen(models: list[Any], states: list[dict[str, Any]], folder: str) -> None:
@@ -104,4 +111,5 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def _steps(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))

@@ -169,6 +169,18 @@ def test_changed_data_are_refused_by_a_run_in_progress(killed: Path, trainer: Ca
     assert "the data or the loss file changed since this checkpoint" in ended.stderr
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin"])
+def test_a_damaged_checkpoint_is_one_error_that_names_it(
+    killed: Path, trainer: Callable[..., Ended], name: str
+) -> None:
+    (killed / "checkpoints" / "step-of-mine").mkdir()
+    (damaged, _) = checkpoint.last(killed / "checkpoints") or pytest.fail("no checkpoint")
+    (damaged / name).write_bytes((damaged / name).read_bytes()[:100])
+    ended = trainer(*WORDS, "--output", "out")
+    assert ended.status == 2
+    assert f"{damaged.name}: the checkpoint cannot be loaded" in ended.stderr
+
+
 def test_a_finished_run_says_so_and_does_nothing(workplace: Path, trainer: Callable[..., Ended]) -> None:
     words = (*WORDS, "--output", "out", "--max-steps", "2")
     assert trainer(*words).status == 0
