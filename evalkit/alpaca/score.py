@@ -9,6 +9,7 @@ import numpy as np
 
 from evalkit.alpaca.annotations import Annotations, Judgement
 from evalkit.alpaca.glm import FOLDS
+from evalkit.alpaca.instructions import NUM_INSTRUCTIONS, leaderboard_positions
 from evalkit.alpaca.length_control import RESAMPLES, LengthControlled, length_controlled, possible_glms
 from evalkit.alpaca.order import model_shown_first
 from evalkit.alpaca.published import Published
@@ -181,10 +182,11 @@ def _notes(annotations: Annotations, missing: int) -> list[str]:
     if empty:
         notes.append(f"{empty} outputs of the model are empty.")
     if annotations.judge == LEADERBOARD_JUDGE and annotations.baseline == LEADERBOARD_BASELINE:
-        without = 805 - len(annotations.judgements)
-        if without > 0:
+        known = sum(j.key in leaderboard_positions() for j in annotations.judgements)
+        without = NUM_INSTRUCTIONS - known
+        if known and without:  # with none known it is another set of instructions
             notes.append(
-                f"{without} of AlpacaEval's 805 instructions are missing. The leaderboard looks difficulties up by "
+                f"{without} of AlpacaEval's {NUM_INSTRUCTIONS} instructions are missing. The leaderboard looks difficulties up by "
                 "row, so its length-controlled win rate of such a file uses those of other instructions; ours does not."
             )
     return notes
