@@ -186,8 +186,8 @@ def _notes(annotations: Annotations, missing: int) -> list[str]:
         without = NUM_INSTRUCTIONS - known
         if known and without:  # with none known it is another set of instructions
             notes.append(
-                f"{without} of AlpacaEval's {NUM_INSTRUCTIONS} instructions are missing. The leaderboard looks difficulties up by "
-                "row, so its length-controlled win rate of such a file uses those of other instructions; ours does not."
+                f"{without} of AlpacaEval's {NUM_INSTRUCTIONS} instructions are missing. The leaderboard looks "
+                "difficulties up by row, so its length-controlled win rate of such a file uses those of other instructions; ours does not."
             )
     return notes
 
