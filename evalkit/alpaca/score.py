@@ -187,7 +187,8 @@ def _notes(annotations: Annotations, missing: int) -> list[str]:
         if known and without:  # with none known it is another set of instructions
             notes.append(
                 f"{without} of AlpacaEval's {NUM_INSTRUCTIONS} instructions are missing. The leaderboard looks "
-                "difficulties up by row, so its length-controlled win rate of such a file uses those of other instructions; ours does not."
+                "difficulties up by row, so its length-controlled win rate of such a file uses those of other "
+                "instructions; ours does not."
             )
     return notes
 
