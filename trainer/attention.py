@@ -82,7 +82,7 @@ def attention(
         if tree.stem:
             q, k, v = (part[:, :, : tree.stem] for part in states)
             attended.append(attend(q, k, v, None))
-        if tree.others:
+        if tree.length > tree.stem:
             q, k, v = (part[:, :, tree.stem :] for part in states)
             prompt = _prompt(tree, states, memory, module.layer_idx)
             if prompt is not None:
@@ -121,10 +121,10 @@ def _attend(
     key, value = _repeated(key, query), _repeated(value, query)
     if softcap is not None:
         return _capped(query, key, value, mask, scale, dropout, softcap)
-    if query.device.type == "cpu" and query.dtype == torch.bfloat16:
+    if query.device.type == "cpu" and value.dtype == torch.bfloat16:  # under autocast queries and keys may be float32
         with torch.autocast("cpu", enabled=False):  # in bfloat16 the kernel's backward pass takes thrice as long
             whole = partial(_attend, scale=scale, dropout=dropout, softcap=None)
-            return whole(query.float(), key.float(), value.float(), mask).to(query.dtype)
+            return whole(query.float(), key.float(), value.float(), mask).to(value.dtype)
     added = None if mask is None else mask(query.dtype)
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=added, dropout_p=dropout, is_causal=mask is None, scale=scale

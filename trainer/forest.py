@@ -23,7 +23,7 @@ class Tree:
 
     Attributes:
         prompt: of the prompt, >= 1.
-        branches: of the completions, in the order of the row.
+        branches: of the completions in the order of the row, without their last tokens, which predict nothing.
         borrowed: where another forest's row holds the prompt, or None.
     """
 
@@ -111,6 +111,9 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
     for at, prompt in enumerate(sequences.prompts):
         by_prompt.setdefault(prompt.tobytes(), []).append(at)
 
+    # a row of no tokens at all, which no model takes, would be left of borrowed prompts and one-token completions
+    empty = all(len(answer) == 1 for answer in sequences.completions) and by_prompt.keys() <= borrowed.keys()
+
     row: list[Tokens] = []
     positions, sources, sequence, offset = [], [], [], []
     trees, starts, end = [], {}, 0
@@ -123,14 +126,15 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
             positions.append(np.arange(length))
             end += length
         last = end - 1 if elsewhere is None else -1 - (elsewhere + length - 1)  # below 0 until the row's end is known
-        trees.append(Tree(prompt=length, branches=tuple(map(len, answers)), borrowed=elsewhere))
-        for at, answer in zip(members, answers, strict=True):
-            row.append(answer)
-            positions.append(length + np.arange(len(answer)))
+        branches = [answer[: max(len(answer) - 1, empty)] for answer in answers]
+        trees.append(Tree(prompt=length, branches=tuple(map(len, branches)), borrowed=elsewhere))
+        for at, answer, branch in zip(members, answers, branches, strict=True):
+            row.append(branch)
+            positions.append(length + np.arange(len(branch)))
             sources.append(np.concatenate([[last], end + np.arange(len(answer) - 1)]))
             sequence.append(np.full(len(answer), at))
             offset.append(np.arange(len(answer)))
-            end += len(answer)
+            end += len(branch)
 
     def put(parts: list[np.ndarray]) -> Tensor:
         return torch.from_numpy(np.concatenate(parts).astype(np.int64)).to(device)

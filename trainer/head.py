@@ -69,9 +69,12 @@ class _TargetLogps(torch.autograd.Function):
             else:
                 exponentials = _logits(hidden_cast[rows], weight_cast, bias)
                 _, total = _exponentiate(exponentials)
-            # d/d logits of grad * log softmax[target] is grad * (one-hot of the target - softmax)
-            grad_logits = exponentials.mul_((-grad[rows] / total)[:, None])
-            grad_logits.scatter_add_(1, targets[rows, None], grad[rows, None].to(ctx.dtype))
+            # d/d logits of grad * log softmax[target] is grad * (one-hot of the target - softmax), at the target in
+            # float32: in bfloat16 1 - 0.99 would be a third off
+            chosen = exponentials.gather(1, targets[rows, None]).float()
+            slope, total = grad[rows, None], total[:, None]
+            grad_logits = exponentials.mul_(-slope / total)
+            grad_logits.scatter_(1, targets[rows, None], (slope * (1 - chosen / total)).to(ctx.dtype))
             if grad_hidden is not None:
                 grad_hidden[rows] = grad_logits @ weight_cast
             if wants_weight:
@@ -101,7 +104,7 @@ def _plus_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torc
     """Return total + left @ right, in place where there is a total, in dtype."""
     if total is None:
         return (left @ right).to(dtype)
-    return total.addmm_(left, right) if left.dtype == dtype else total.add_(left @ right)
+    return torch.addmm(total, left, right, out=total) if left.dtype == dtype else total.add_(left @ right)
 
 
 def _blocks(targets: Tensor, weight: Tensor) -> list[slice]:

@@ -55,34 +55,41 @@ def model(name: str = "Llama") -> Any:
     return AutoModelForCausalLM.from_config(config(name)).eval()
 
 
-def test_a_prompt_stands_once_in_the_row_however_many_completions_follow_it() -> None:
+def test_a_prompt_stands_once_in_the_row_and_a_completion_without_its_last_token() -> None:
     forest = grow(SHARED, CPU)
-    assert forest.input_ids.tolist() == [[5, 6, 7, 8, 9, 10, 8, 9, 30, 31, 32, 33]]
-    assert forest.positions.tolist() == [[0, 1, 2, 3, 4, 3, 3, 4, 0, 1, 2, 3]]
+    assert forest.input_ids.tolist() == [[5, 6, 7, 8, 8, 30, 31, 32]]
+    assert forest.positions.tolist() == [[0, 1, 2, 3, 3, 0, 1, 2]]
     assert forest.targets.tolist() == [8, 9, 10, 8, 9, 31, 32, 33]
-    assert forest.sources.tolist() == [2, 3, 2, 2, 6, 8, 9, 10]
+    assert forest.sources.tolist() == [2, 3, 2, 2, 4, 5, 6, 7]
     seen = forest.mask(0, torch.float32) == 0
-    assert seen.int().tolist()[5] == [1, 1, 1, 0, 0, 1, 0, 0]  # a branch sees the prompt and itself
+    assert seen.int().tolist()[4] == [1, 1, 1, 0, 1]  # a branch sees the prompt and itself
     assert forest.by_completion(torch.arange(1.0, 9.0)).tolist() == [[1, 2, 0], [6, 7, 8], [3, 0, 0], [4, 5, 0]]
 
 
 def test_a_borrowed_prompt_is_not_in_the_row() -> None:
     lender = grow(SHARED, CPU)
     forest = grow(sequences([([30], [8, 9]), ([5, 6, 7], [31, 32, 33]), ([40, 41], [8])]), CPU, lender.prompts)
-    assert forest.input_ids.tolist() == [[8, 9, 31, 32, 33, 40, 41, 8]]
-    assert forest.positions.tolist() == [[1, 2, 3, 4, 5, 0, 1, 2]]
-    assert forest.sources.tolist() == [8 + 8, 0, 8 + 2, 2, 3, 6]  # the lender's row goes on behind this one's 8 tokens
+    assert forest.input_ids.tolist() == [[8, 31, 32, 40, 41]]
+    assert forest.positions.tolist() == [[1, 3, 4, 0, 1]]
+    assert forest.sources.tolist() == [5 + 5, 0, 5 + 2, 1, 2, 4]  # the lender's row goes on behind this one's 5 tokens
     seen = forest.mask(1, torch.float32) == 0
-    assert seen.int().tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1]]
+    assert seen.int().tolist() == [[1, 1, 1, 1, 0], [1, 1, 1, 1, 1]]
+
+
+def test_a_row_is_never_empty() -> None:
+    lender = grow(SHARED, CPU)
+    forest = grow(sequences([([30], [8]), ([5, 6, 7], [31])]), CPU, lender.prompts)
+    assert forest.input_ids.tolist() == [[8, 31]]
+    assert forest.sources.tolist() == [2 + 5, 2 + 2]
 
 
 def test_the_stem_of_a_long_tree_stands_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.forest.APART", 8)
+    monkeypatch.setattr("trainer.forest.APART", 5)
     long, short = grow(SHARED, CPU).trees
-    assert (long.length, long.stem, long.others) == (8, 5, (1, 2))
-    assert (short.length, short.stem, short.others) == (4, 0, (3,))
+    assert (long.length, long.stem, long.others) == (5, 4, (0, 1))
+    assert (short.length, short.stem, short.others) == (3, 0, (2,))
     seen = grow(SHARED, CPU).mask(0, torch.float32) == 0
-    assert seen.int().tolist() == [[1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 1, 0], [1, 1, 1, 0, 1, 1]]
+    assert seen.int().tolist() == [[1, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("apart", [0, 384])

@@ -44,3 +44,12 @@ def test_under_autocast_the_softmax_stays_float32() -> None:
         low = target_logps(hidden, weight, None, targets)
     assert low.dtype == torch.float32
     assert 0 < float((low - high).abs().max()) < 0.2
+
+
+def test_in_bfloat16_the_gradient_of_a_likely_token_is_not_lost_to_rounding() -> None:
+    hidden, weight = torch.eye(4, requires_grad=True), (6.0 * torch.eye(4)).requires_grad_()
+    targets = torch.arange(4)  # each with a probability of 0.993
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = torch.autograd.grad(target_logps(hidden, weight, None, targets).sum(), weight)[0]
+    high = torch.autograd.grad(target_logps(hidden, weight, None, targets).sum(), weight)[0]
+    torch.testing.assert_close(low, high, rtol=0.01, atol=0)

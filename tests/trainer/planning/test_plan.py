@@ -45,8 +45,8 @@ def sequences(*lengths: tuple[int, int]) -> Sequences:
 
 OWN = sequences((5, 3), (7, 2), (4, 6))
 CROSSED = Sequences(prompts=OWN.prompts, completions=(*OWN.completions[1:], OWN.completions[0]))
-PASS = Counts(row=27, scored=11, attended=8**2 + 9**2 + 10**2)
-"""What a pass over OWN computes: 16 prompt tokens and 11 of completions, in trees of 8, 9 and 10."""
+PASS = Counts(row=24, scored=11, attended=7**2 + 8**2 + 9**2)
+"""What a pass over OWN computes: 16 prompt tokens and 8 of completions that predict, in trees of 7, 8 and 9."""
 
 
 def counted(values: AlignConfig, microbatch: Microbatch) -> dict[str, int]:
@@ -92,7 +92,7 @@ def test_weights_optimizer_and_operations_are_those_of_the_model() -> None:
     assert found.packed is None
     assert found.operations["forward", "linear"] == 2 * PASS.row * IN_LAYERS
     assert found.operations["backward", "linear"] == 4 * PASS.row * IN_LAYERS
-    assert found.operations["mismatched", "linear"] == 2 * PASS.scored * IN_LAYERS
+    assert found.operations["mismatched", "linear"] == 2 * (PASS.scored - len(OWN)) * IN_LAYERS
     assert found.operations["forward", "head"] == 2 * PASS.scored * HIDDEN * WORDS
     assert found.operations["backward", "head"] == 4 * PASS.scored * HIDDEN * WORDS
     assert found.operations["forward", "attention"] == 4 * LAYERS * PASS.attended * HIDDEN
@@ -101,7 +101,7 @@ def test_weights_optimizer_and_operations_are_those_of_the_model() -> None:
 def test_a_pass_is_counted_by_hand() -> None:
     layout = lay_out(OWN, True)
     assert count(layout) == PASS
-    assert count(lay_out(CROSSED, True, layout)) == Counts(row=11, scored=11, attended=2 * 7 + 6 * 13 + 3 * 7)
+    assert count(lay_out(CROSSED, True, layout)) == Counts(row=8, scored=11, attended=1 * 6 + 5 * 12 + 2 * 6)
     assert count(lay_out(OWN, False)) == Counts(row=30, scored=18, attended=300)
 
 
@@ -117,13 +117,13 @@ def test_a_run_is_counted_by_hand() -> None:
         alike=False,
     )
     assert (work.steps, work.accumulates, len(work.heaviest.own)) == (4, True, 3)
-    assert work.own == Counts(row=24 * 8, scored=24 * 3, attended=24 * 64)
-    assert work.other == Counts(row=24 * 3, scored=24 * 3, attended=24 * 3 * 8)
+    assert work.own == Counts(row=24 * 7, scored=24 * 3, attended=24 * 7**2)
+    assert work.other == Counts(row=24 * 2, scored=24 * 3, attended=24 * 2 * 7)
     entries, tokens = work.reference_entries
     assert 12 < entries <= 12 + 24
     assert tokens == 3 * entries
     assert work.asked is not None
-    assert len(work.asked) == entries  # 4096 tokens hold all
+    assert len(work.asked) == entries  # one pass holds all
 
 
 def test_assumed_examples_have_unlike_prompts_and_completions() -> None:
@@ -178,7 +178,7 @@ def test_a_model_whose_window_is_shorter_than_the_data_is_padded(workplace: Path
     assert made.rows == "rows are padded: its sliding_window of 16 is shorter than the longest sequence"
     assert made.microbatch["row"] == 2 * 8 * 30
     assert plan(config(model="mistral", loss="dpo"), Machine(prompt_tokens=8, completion_tokens=4)).microbatch == {
-        "row": 8 * (8 + 2 * 4),
+        "row": 8 * (8 + 2 * 3),
         "scored": 8 * 2 * 4,
     }
 
