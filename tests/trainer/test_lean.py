@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer.test_forest import model
+from tests.trainer.test_forest import CPU, SHARED, model
+from trainer import attention
+from trainer.forest import grow
 from trainer.lean import make_lean
+from trainer.policy import Policy
 
 
 def outcome(module: Any, x: torch.Tensor) -> list[torch.Tensor]:
@@ -17,8 +20,8 @@ def outcome(module: Any, x: torch.Tensor) -> list[torch.Tensor]:
     return [output, *torch.autograd.grad(output, [given, *module.parameters()], upstream)]
 
 
-def kept(module: Any, x: torch.Tensor) -> int:
-    """Return the numbers that autograd keeps of a block, parameters apart."""
+def kept(module: Any, x: Any) -> int:
+    """Return the numbers that autograd keeps of a module, parameters apart."""
     parameters, found = {one.data_ptr() for one in module.parameters()}, dict[int, int]()
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
@@ -27,7 +30,7 @@ def kept(module: Any, x: torch.Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        alive = module(x.requires_grad_())
+        alive = module(x.requires_grad_() if isinstance(x, torch.Tensor) else x)
     assert alive is not None
     return sum(found.values())
 
@@ -47,6 +50,47 @@ def test_values_and_gradients_are_those_of_the_models_own_code_with_less_kept(na
     assert kept(module, x) < before
     undo()
     assert "forward" not in vars(module)
+
+
+@pytest.mark.parametrize("name", ["Llama", "Qwen2", "Mistral", "Granite"])
+def test_attention_over_a_forest_is_the_models_own_with_less_kept(name: str) -> None:
+    policy, forest = Policy(model(name)), grow(SHARED, CPU)
+    policy.model.set_attn_implementation(attention.register())
+    weights = list(policy.parameters())
+    for weight in weights:
+        torch.nn.init.normal_(weight, std=0.3)  # biases are 0 before
+
+    def values_and_gradients() -> list[torch.Tensor]:
+        logps = policy(forest)
+        return [logps, *torch.autograd.grad(logps.sum(), weights)]
+
+    expected, before = values_and_gradients(), kept(policy, forest)
+    undo = make_lean(policy.model)
+    for layer in policy.model.model.layers:
+        for block in (layer.mlp, layer.input_layernorm, layer.post_attention_layernorm):
+            vars(block).pop("forward")
+        assert "forward" in vars(layer.self_attn)
+    for one, other in zip(values_and_gradients(), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert kept(policy, forest) < before
+    undo()
+    assert not any("forward" in vars(module) for module in policy.model.modules())
+
+
+@pytest.mark.parametrize("name", ["Qwen3", "Olmo2", "Phi3", "GPTNeoX"])
+def test_attention_that_does_more_is_left_alone(name: str) -> None:
+    whole = model(name)
+    make_lean(whole)
+    assert not any(
+        "forward" in vars(module) for module in whole.modules() if type(module).__name__.endswith("Attention")
+    )
+
+
+def test_a_lean_model_generates_as_before() -> None:
+    whole, prompt = model(), torch.tensor([[5, 6, 7]])
+    expected = whole.generate(prompt, max_new_tokens=8, do_sample=False)
+    make_lean(whole)
+    assert whole.generate(prompt, max_new_tokens=8, do_sample=False).tolist() == expected.tolist()
 
 
 def test_under_autocast_the_products_are_in_its_dtype() -> None:
