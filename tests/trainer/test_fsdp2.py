@@ -64,7 +64,7 @@ def test_sharded_weights_train_save_and_resume_like_whole_ones(
     efficient = {"ACCELERATE_USE_FSDP": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true"} if settings else {}
     told = sharded(*COMMON, "--output", "two", "--micro-batch-size", "3", **efficient)
     assert told.count("24 of 24 rows used") == 1
-    assert_like(Path("one"), Path("two"))
+    assert_like(Path("one"), Path("two"), relative=5e-5)  # Adam makes more of rounding
     assert_close(weights(Path("one/model")), weights(Path("two/model")))
     for name in ("config.json", "generation_config.json", "tokenizer.json"):
         assert Path("two/model", name).read_text() == Path("one/model", name).read_text()
