@@ -63,7 +63,9 @@ def last(folder: Path) -> tuple[Path, Position] | None:
     for path in reversed(_steps(folder)):
         try:
             values = json.loads((path / "position.json").read_text(encoding="utf-8"))
-            return path, Position(**{**values, "window": Window(**values["window"])})
+            position = Position(**{**values, "window": Window(**values["window"])})
+            if position.step == int(path.name.removeprefix("step-")):
+                return path, position
         except (OSError, ValueError, TypeError, KeyError):
             continue
     return None
@@ -79,6 +81,12 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
         raise TrainerError(
             f"{path}: the data or the loss file changed since this checkpoint; "
             "give another --output, or start anew with --overwrite"
+        )
+    states = path / f"random_states_{accelerator.process_index}.pkl"
+    if not states.exists():  # accelerate would only log it, and the run would end with other weights
+        raise TrainerError(
+            f"{states}: missing, and without it the run would not end as an undisturbed one; remove {path}, "
+            "and the same command continues from the checkpoint before it, or from the beginning"
         )
     try:
         accelerator.load_state(str(path), **_partly(accelerator))

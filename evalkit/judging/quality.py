@@ -74,8 +74,10 @@ def read_rated(path: Path, *, human: str | None, judge: str, swapped: str | None
         swapped: the column of its verdicts on the answers in the other order: there, 1 is the answer shown first.
 
     Raises:
-        EvalkitError: a file that cannot be read, or without these columns.
+        EvalkitError: a file that cannot be read, or without these columns, or a column that is compared with itself.
     """
+    if judge in {swapped, *(human or "").split(",")}:
+        raise EvalkitError(f"--judge {judge}: the same column as --human or --swapped; give the judge's own verdicts")
     found = []
     for place, row in read_rows(path):
         answers = answers_of(place, row)

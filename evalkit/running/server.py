@@ -19,6 +19,9 @@ from evalkit.running.threads import in_threads
 KEY_VARIABLE = "OPENAI_API_KEY"
 _RETRIED = {408, 409, 425, 429}
 _REFUSED = {401: "the key is refused", 402: "the account cannot pay", 403: "the key may not do this"}
+_SHORTEST_KEY = (
+    12  # of those that services give; shorter ones, as "EMPTY" for a local server, may be words of an answer
+)
 _LONGEST_WAIT = 60.0
 _HOPELESS_AFTER = 20  # items that failed one after another, with none answered between
 
@@ -146,7 +149,8 @@ class Server:
                 return ""
             refusal = (choice.get("message") or {}).get("refusal") if self._chats else None
             raise _UnansweredError(f"the reply has no text{f': refused: {refusal}' if refusal else ''}", again=False)
-        return text
+        key = os.environ.get(KEY_VARIABLE, "")
+        return text.replace(key, "***") if len(key) >= _SHORTEST_KEY else text
 
     def _log_likelihood(self, tokens: Any, *, probe: bool = False) -> tuple[float, bool]:
         _, context, continuation = tokens if not probe else self._tokens(*tokens[0])

@@ -181,6 +181,14 @@ def test_a_damaged_checkpoint_is_one_error_that_names_it(
     assert f"{damaged.name}: the checkpoint cannot be loaded" in ended.stderr
 
 
+def test_a_checkpoint_without_its_random_states_is_not_continued(killed: Path, trainer: Callable[..., Ended]) -> None:
+    (damaged, _) = checkpoint.last(killed / "checkpoints") or pytest.fail("no checkpoint")
+    (damaged / "random_states_0.pkl").unlink()
+    ended = trainer(*WORDS, "--output", "out")
+    assert ended.status == 2
+    assert "random_states_0.pkl: missing" in ended.stderr
+
+
 def test_a_finished_run_says_so_and_does_nothing(workplace: Path, trainer: Callable[..., Ended]) -> None:
     words = (*WORDS, "--output", "out", "--max-steps", "2")
     assert trainer(*words).status == 0
@@ -225,9 +233,10 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     found = checkpoint.last(tmp_path)
     assert found is not None
     assert (found[1].step, found[1].window) == (1000000, Window())
-    write_text(tmp_path / "step-1000000" / "position.json", '{"step": 10')
-    found = checkpoint.last(tmp_path)
-    assert found is not None
-    assert found[0].name == "step-999999"
+    for damaged in ('{"step": 10', position % 7, position.replace("%d", '"x"')):
+        write_text(tmp_path / "step-1000000" / "position.json", damaged)
+        found = checkpoint.last(tmp_path)
+        assert found is not None
+        assert found[0].name == "step-999999"
     shutil.rmtree(tmp_path / "step-999999")
     assert checkpoint.last(tmp_path) is None

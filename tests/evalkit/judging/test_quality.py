@@ -198,3 +198,11 @@ def test_no_pair_in_common_is_said(tmp_path: Path) -> None:
     path.write_text(json.dumps({"human": None, "judge": 1}) + "\n")
     with pytest.raises(EvalkitError, match="no pair has both a label and a verdict"):
         quality(read_rated(path, human="human", judge="judge"))
+
+
+@pytest.mark.parametrize("columns", [{"human": "judge"}, {"human": "a,judge"}, {"human": "a", "swapped": "judge"}])
+def test_a_judge_is_not_measured_against_itself(columns: dict[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "rated.jsonl"
+    path.write_text(json.dumps({"a": 1, "judge": 1}) + "\n")
+    with pytest.raises(EvalkitError, match="--judge judge: the same column"):
+        read_rated(path, judge="judge", **columns)

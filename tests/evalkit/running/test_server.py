@@ -123,6 +123,12 @@ def imitate(model: Path) -> Callable[[dict[str, Any], int], Reply]:
     return answer
 
 
+def test_a_key_that_a_server_repeats_is_not_written_down(server: Served, task: Path, tmp_path: Path) -> None:
+    server.answer = lambda payload, times: text_reply(f" your key is {KEY}")
+    ask(server, task, tmp_path / "run")
+    assert all(KEY.encode() not in path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+
+
 def test_generations_from_a_server_score_as_those_from_the_folder(
     server: Served, model: Path, task: Path, tmp_path: Path
 ) -> None:
