@@ -60,11 +60,8 @@ def _attends_as_llama(kind: type) -> bool:
     turn = getattr(sys.modules[kind.__module__], llama.apply_rotary_pos_emb.__name__, None)
     if turn is None or _code(turn).co_code != _code(llama.apply_rotary_pos_emb).co_code:
         return False
-    return {*_code(kind.forward).co_names} <= {
-        *_code(llama.LlamaAttention.forward).co_names,
-        "getattr",
-        "sliding_window",
-    }
+    names = {*_code(kind.forward).co_names} - {"getattr", "sliding_window"}  # of a window, which no tree outgrows
+    return names == {*_code(llama.LlamaAttention.forward).co_names}
 
 
 def _code(function: Callable[..., Any]) -> Any:
