@@ -238,7 +238,7 @@ def tokenize(
     are given, not learned.
 
     Raises:
-        TrainerError: a malformed row, a format that the loss cannot learn from, no row left.
+        TrainerError: a malformed row, a format that the loss cannot learn from, no row left, or none that counts.
     """
     with tempfile.TemporaryFile() as file:
         return _tokenized(iter(rows), loss, codec, limits, source, file)
@@ -268,6 +268,8 @@ def _tokenized(
         told = "; ".join(f"{one.rows} dropped: {one.reason}" for one in drops)
         raise TrainerError(f"{drops[0].first}: none of the {read} rows can be used: {told}")
     table = builder.table()
+    if table.weights is not None and not table.weights.any():
+        raise TrainerError(f"{source}: every row has the weight 0, so nothing would be learned; leave the column out")
     paired = table.completion_length.shape[1] == 2
     return table, DataReport(
         data=source,

@@ -135,6 +135,12 @@ def test_the_two_completions_of_a_pair_follow_the_same_prompt() -> None:
     assert report.prompts_truncated == 1
 
 
+def test_weights_of_0_alone_teach_nothing() -> None:
+    assert tokenized("kto", {**UP, "weight": 0.0}, UP)[0].weights is not None
+    with pytest.raises(TrainerError, match=r"d.jsonl: every row has the weight 0"):
+        tokenized("kto", {**UP, "weight": 0.0}, {**UP, "weight": 0})
+
+
 def test_no_rows_at_all() -> None:
     with pytest.raises(TrainerError, match=r"d.jsonl: holds no rows"):
         tokenized("kto")
