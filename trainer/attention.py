@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of PyTorch knows
 from torch import Tensor
 
+from trainer import flash
 from trainer.forest import Forest, Tree
 
 NAME = "halotheory_forest"
@@ -74,6 +75,12 @@ def attention(
         raise UnsupportedModelError(type(module).__name__)
     if memory is not None and memory.open:
         memory.keys[module.layer_idx], memory.values[module.layer_idx] = key.detach(), value.detach()
+    heads = query.shape[1], key.shape[1], query.shape[3]
+    if not dropout and softcap is None and flash.is_at_hand(query.device, flash.dtype_of(value), *heads):
+        lent = (
+            None if memory is None or memory.open else (memory.keys[module.layer_idx], memory.values[module.layer_idx])
+        )
+        return flash.attend(query, key, value, forest.segments, lent=lent, scale=scaling), None
     attend = partial(_attend, scale=scaling, dropout=dropout, softcap=softcap)
     lengths = [tree.length for tree in forest.trees]
     parts = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)

@@ -6,6 +6,7 @@ do not see each other. What the model computes for a token is what it would comp
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -45,6 +46,26 @@ class Tree:
     def others(self) -> tuple[int, ...]:
         """The branches behind the stem."""
         return self.branches[1:] if self.stem else self.branches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segments:
+    """A forest as causal sequences: a prompt with its first branch, and every other branch behind its prompt again.
+
+    Queries stand as in the row. The last query of a segment sees all of its keys, the one before it all but one.
+
+    Attributes:
+        keys: of each key, its place in the row; the lending forest's row goes on behind this row's end, (keys,).
+            None: as in the row.
+        query_ends: where each segment's queries begin and end, int32, (segments + 1,); the keys' alike.
+        longest_query: of a segment, in tokens; the longest of keys alike.
+    """
+
+    keys: Tensor | None
+    query_ends: Tensor
+    key_ends: Tensor
+    longest_query: int
+    longest_key: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +113,33 @@ class Forest:
             mask = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device)
             self._masks[at, dtype] = mask.masked_fill_(unseen, float("-inf"))
         return self._masks[at, dtype]
+
+    @cached_property
+    def segments(self) -> Segments:
+        """The row as causal sequences."""
+        keys, queries, at, row = [], [], 0, self.input_ids.shape[1]
+        for tree in self.trees:
+            prompt = np.arange(tree.prompt) + (at if tree.borrowed is None else row + tree.borrowed)
+            stem = [tree.prompt + tree.branches[0]] if tree.borrowed is None else []
+            for length in (*stem, *tree.branches[len(stem) :]):
+                if length:
+                    own = np.arange(at, at + length)
+                    keys.append(own if stem and own[0] == prompt[0] else np.concatenate([prompt, own]))
+                    queries.append(length)
+                at += length
+        device, places = self.input_ids.device, np.concatenate(keys)
+        as_in_row = len(places) == row and bool((places == np.arange(row)).all())
+
+        def ends(lengths: list[int]) -> Tensor:
+            return torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device=device)
+
+        return Segments(
+            keys=None if as_in_row else torch.from_numpy(places).to(device),
+            query_ends=ends(queries),
+            key_ends=ends(list(map(len, keys))),
+            longest_query=max(queries),
+            longest_key=max(map(len, keys)),
+        )
 
     def by_completion(self, values: Tensor) -> Tensor:
         """Return values of the scored tokens, (scored,), as (sequences, longest completion), 0 behind each."""
