@@ -159,6 +159,9 @@ def read_run(folder: Path) -> Run:
     lines = metrics.read(path)
     if not lines:
         raise TrainerError(f"{path}: holds no line yet; wait for the first step")
+    evaluations = metrics.read(folder / "eval.jsonl")
+    _check(path, lines)
+    _check(folder / "eval.jsonl", evaluations)
     try:
         settings = read_recipe(str(folder / "config.yaml"))
     except TrainerError:  # of another version, or removed: the curves need none of it
@@ -166,10 +169,21 @@ def read_run(folder: Path) -> Run:
     return Run(
         name=folder.resolve().name,
         lines=lines,
-        evaluations=metrics.read(folder / "eval.jsonl"),
+        evaluations=evaluations,
         settings=settings,
         finished=(folder / "model" / "README.md").is_file(),
     )
+
+
+def _check(path: Path, lines: Sequence[Any]) -> None:
+    """Check that lines hold what is drawn of them: numbers, or null where there was none."""
+    drawn = [name for quantity in QUANTITIES for name in quantity.names]
+    for at, line in enumerate(lines, 1):
+        values = line if isinstance(line, dict) else {}
+        wrong = [name for name in ("step", "epoch") if not isinstance(values.get(name), int | float)]
+        wrong += [name for name in drawn if not isinstance(values.get(name, 0), int | float | None)]
+        if wrong:
+            raise TrainerError(f"{path}:{at}: {wrong[0]} is no number; a run writes this file, and nothing else should")
 
 
 def page(runs: Sequence[Run], across: Across) -> str:

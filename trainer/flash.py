@@ -53,7 +53,7 @@ def attend(
     Returns:
         (1, row, heads, size), in the dtype of `dtype_of`.
     """
-    if lent is not None:
+    if lent is not None and segments.keys is not None:
         key, value = torch.cat([key, lent[0]], dim=2), torch.cat([value, lent[1]], dim=2)
     return _in_one_kernel(*_laid_out(query, key, value, segments), segments, scale)[None]
 

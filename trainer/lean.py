@@ -41,8 +41,9 @@ def _lean(module: nn.Module) -> Callable[..., Any] | None:
     if name.endswith("Attention") and _linear(module, "qkvo") and _attends_as_llama(type(module)):
         return _attention
     silu = type(getattr(module, "act_fn", None)).__name__ in {"SiLU", "SiLUActivation"}
-    if name.endswith("MLP") and silu and (projections := _linear(module, ("gate", "up", "down"))):
-        return _gated_mlp if all(one.bias is None for one in projections) else None
+    if name.endswith("MLP") and silu and _is_gated_as_llamas(type(module)):
+        projections = _linear(module, ("gate", "up", "down"))
+        return _gated_mlp if projections and all(one.bias is None for one in projections) else None
     return None
 
 
@@ -62,6 +63,14 @@ def _attends_as_llama(kind: type) -> bool:
         return False
     names = {*_code(kind.forward).co_names} - {"getattr", "sliding_window"}  # of a window, which no tree outgrows
     return names == {*_code(llama.LlamaAttention.forward).co_names}
+
+
+@cache
+def _is_gated_as_llamas(kind: type) -> bool:
+    """Whether a class of MLP does what Llama's does, and nothing else: no dropout, no clamp, no scale."""
+    from transformers.models.llama import modeling_llama as llama
+
+    return {*_code(kind.forward).co_names} == {*_code(llama.LlamaMLP.forward).co_names}
 
 
 def _code(function: Callable[..., Any]) -> Any:

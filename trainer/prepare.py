@@ -28,7 +28,7 @@ from trainer.models import DTYPES, checkpoint_activations, context_length, load_
 from trainer.policy import Policy, pack_if_exact
 from trainer.progress import say
 from trainer.reference import fingerprint
-from trainer.reference_model import ReferenceModel, beginnings, check_vocabulary, reference_logps
+from trainer.reference_model import ReferenceModel, beginnings, check_positions, check_vocabulary, reference_logps
 from trainer.reference_point import RunningMean, draw
 from trainer.schedule import make_optimizer
 from trainer.tokens import DataReport, TokenTable
@@ -65,6 +65,7 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
     set_seed(config.seed, device_specific=True)
     wrapped, optimizer = accelerator.prepare(policy, make_optimizer(policy, config))
     longest = max(table.longest for table in examples.tables)
+    check_positions(policy.causal_model, longest, config.model)
     reason = pack_if_exact(policy, wrapped, beginnings(examples.table), longest)
     if reason:
         tell(f"rows are padded: {config.model} cannot share one row among sequences: {reason}")
@@ -86,7 +87,7 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         policy=wrapped,
         optimizer=optimizer,
         scorer=_scorer(examples.loss, policy, wrapped, reference, accelerator),
-        draw=partial(draw, model, codec.stops, int(examples.table.completion_length.max())),
+        draw=partial(draw, model, codec.stops, int(examples.table.completion_length.max()), limits.total),
         running=RunningMean(),
         scale=loss_scale(config, accelerator),
         steps=steps,

@@ -87,6 +87,31 @@ def check_vocabulary(model: Any, table: TokenTable, name: str) -> None:
         )
 
 
+def check_positions(model: Any, longest: int, name: str) -> None:
+    """Check that a sequence's positions do not depend on what it is batched with.
+
+    transformers chooses the factors of these rotary embeddings by the longest sequence of a call.
+
+    Raises:
+        TrainerError: they do: they would be others for the reference, and at another batch size.
+    """
+    config = model.config.get_text_config()
+    ropes = getattr(config, "rope_parameters", None) or {}
+    for rope in (ropes, *(one for one in ropes.values() if isinstance(one, dict))):
+        kind = rope.get("rope_type")
+        if kind not in {"longrope", "dynamic"}:
+            continue
+        known = rope.get("original_max_position_embeddings") or getattr(
+            config, "original_max_position_embeddings", None
+        )
+        known = known or config.max_position_embeddings
+        if longest > known:
+            raise TrainerError(
+                f"{name}: beyond {known} tokens its rotary positions ({kind}) change with the longest sequence "
+                f"of a batch, and the data has {longest}; give --max-length {known}"
+            )
+
+
 def beginnings(table: TokenTable) -> Sequences:
     """Return the beginnings of two sequences of the data, to try a layout with."""
     sequences = matched(table, np.array([0, len(table) - 1]))
@@ -105,6 +130,7 @@ def _named(
         model = load_model(name, option="--reference-model").requires_grad_(False)
     for table in tables:
         check_vocabulary(model, table, name)
+        check_positions(model, table.longest, name)
     policy, digest = Policy(model, dtype), fingerprint(model, dtype)
     policy.to(accelerator.device)  # not prepared: the accelerator would keep it, and save it in every checkpoint
     pack_if_exact(policy, policy, beginnings(tables[0]), max(table.longest for table in tables))

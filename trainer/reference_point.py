@@ -42,16 +42,20 @@ def faded(past: float | None, estimate: float) -> float:
     return estimate if past is None else DECAY * past + (1 - DECAY) * estimate
 
 
-def draw(model: Any, stops: Sequence[int], longest: int, prompts: Sequence[Tokens], seed: Sequence[int]) -> Sequences:
+def draw(
+    model: Any, stops: Sequence[int], longest: int, total: int, prompts: Sequence[Tokens], seed: Sequence[int]
+) -> Sequences:
     """Return each prompt with a completion drawn from the model at temperature 1, stop token included.
 
     The mean of log pi/pi_ref over such draws is KL(pi || pi_ref) without bias, but for the part of completions that
-    is cut off at `longest`. The draws are a function of the weights and the seed, and leave torch's generator alone.
+    is cut off at `longest` or `total`. The draws are a function of the weights and the seed, and leave torch's
+    generator alone.
 
     Args:
         model: a causal model of transformers; dropout is off for the draw.
         stops: the tokens that end a completion.
         longest: tokens of a completion.
+        total: tokens of prompt and completion; the longest prompt leaves room for what all of them get.
         prompts: not empty.
         seed: of the draw.
     """
@@ -65,7 +69,7 @@ def draw(model: Any, stops: Sequence[int], longest: int, prompts: Sequence[Token
         temperature=1.0,
         top_k=0,
         top_p=1.0,
-        max_new_tokens=longest,
+        max_new_tokens=max(1, min(longest, total - width)),
         eos_token_id=list(stops),
         pad_token_id=stops[0],
     )

@@ -187,6 +187,16 @@ def test_bad_usage_is_one_line_and_leaves_nothing_behind(
     assert {path for path in workplace.rglob("*") if "__pycache__" not in path.parts} == before
 
 
+def test_positions_that_change_with_the_batch_are_refused(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    factors = {"short_factor": [1.0] * 8, "long_factor": [4.0] * 8, "factor": 4.0, "rope_theta": 1e4}
+    longrope = {"rope_type": "longrope", "original_max_position_embeddings": 4, **factors}
+    make_model(rope_parameters=longrope).save_pretrained("model")
+    ended = trainer(*ALIGN)
+    assert ended.status == 2
+    assert "model: beyond 4 tokens its rotary positions (longrope) change" in ended.stderr
+    assert "give --max-length 4" in ended.stderr
+
+
 def test_a_tokenizer_of_another_model_is_noticed(workplace: Path, trainer: Callable[..., Ended]) -> None:
     make_model(vocabulary=10).save_pretrained("model")
     ended = trainer(*ALIGN)

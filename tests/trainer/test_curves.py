@@ -154,6 +154,17 @@ def test_bad_usage(
     assert (ended.status, ended.stderr.splitlines()) == (2, [f"error: {message}"])
 
 
+@pytest.mark.parametrize(
+    "line", ["[1]", '{"step": null, "epoch": 1}', '{"step": 1, "epoch": 0, "loss": "x"}', '{"step": 1}']
+)
+def test_a_line_that_no_run_writes_is_named(tmp_path: Path, line: str) -> None:
+    folder = written(tmp_path / "run")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(TrainerError, match=r"metrics.jsonl:4: \w+ is no number"):
+        read_run(folder)
+
+
 def test_a_run_without_a_configuration_is_read(tmp_path: Path) -> None:
     run: Any = read_run(written(tmp_path / "run"))
     assert (run.name, run.settings, run.finished, len(run.lines)) == ("run", {}, False, 3)

@@ -36,6 +36,16 @@ def test_borrowed_prompts_lie_behind_the_row() -> None:
     assert told(forest.segments) == (keys, [0, 1, 3, 5], [0, 2, 7, 9], 2, 5)
 
 
+def test_what_is_lent_and_not_needed_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flash, "_in_one_kernel", flash._one_by_one)
+    lender = grow(sequences([([5], [8, 9])]), CPU)
+    forest = grow(sequences([([40, 41], [8]), ([5], [9])]), CPU, lender.prompts)
+    states = torch.randn(3, 1, 2, 2, 4)
+    lent = (torch.randn(1, 2, 2, 4), torch.randn(1, 2, 2, 4))
+    found = flash.attend(*states, forest.segments, lent=lent)
+    torch.testing.assert_close(found, flash.attend(*states, forest.segments))
+
+
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "Phi3"])
 def test_log_probabilities_and_gradients_are_those_of_padded_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flash, "is_at_hand", lambda *_: True)

@@ -86,6 +86,19 @@ def test_attention_that_does_more_is_left_alone(name: str) -> None:
     )
 
 
+def test_an_mlp_that_does_more_is_left_alone() -> None:
+    from transformers.models.llama.modeling_llama import LlamaMLP
+
+    class ClampedMLP(LlamaMLP):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.down_proj((self.act_fn(self.gate_proj(x)) * self.up_proj(x)).clamp(-1, 1))
+
+    whole = model()
+    whole.model.layers[0].mlp = ClampedMLP(whole.config)
+    make_lean(whole)
+    assert ["forward" in vars(layer.mlp) for layer in whole.model.layers] == [False, True]
+
+
 def test_a_lean_model_generates_as_before() -> None:
     whole, prompt = model(), torch.tensor([[5, 6, 7]])
     expected = whole.generate(prompt, max_new_tokens=8, do_sample=False)

@@ -137,7 +137,7 @@ def test_completions_drawn_from_the_policy_give_its_kl_divergence() -> None:
     with torch.no_grad():
         own, theirs = (one(torch.tensor([[7]])).logits[0, -1].log_softmax(-1) for one in (policy, reference))
     exact = float((own.exp() * (own - theirs)).sum())
-    drawn = draw(policy, [2], 1, [prompt] * 4000, [0, 0])
+    drawn = draw(policy, [2], 1, 64, [prompt] * 4000, [0, 0])
     assert set(map(len, drawn.completions)) == {1}
     ratios = np.array([float(own[int(one[0])] - theirs[int(one[0])]) for one in drawn.completions])
     assert ratios.mean() == pytest.approx(exact, abs=4 * ratios.std() / math.sqrt(4000))
@@ -147,13 +147,19 @@ def test_a_draw_is_a_function_of_its_seed_and_leaves_the_generator_alone() -> No
     policy, prompts = model(), [np.array([7, 8], np.int32), np.array([9], np.int32)]
     policy.train()
     before = torch.get_rng_state()
-    one, again, other = (draw(policy, [2], 6, prompts, [seed, 0]) for seed in (0, 0, 1))
+    one, again, other = (draw(policy, [2], 6, 64, prompts, [seed, 0]) for seed in (0, 0, 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert policy.training
     assert [ids.tolist() for ids in one.completions] == [ids.tolist() for ids in again.completions]
     assert [ids.tolist() for ids in one.completions] != [ids.tolist() for ids in other.completions]
     for ids in one.completions:
         assert 2 not in ids[:-1].tolist()
+
+
+def test_a_draw_ends_where_a_sequence_may() -> None:
+    prompts = [np.array([7, 8, 9], np.int32), np.array([9], np.int32)]
+    drawn = draw(model(), [2], 20, 8, prompts, [0, 0])
+    assert max(map(len, drawn.completions)) <= 8 - 3
 
 
 def test_sampled_is_the_mean_log_ratio_of_the_draws() -> None:

@@ -104,9 +104,9 @@ class Ledger(TorchDispatchMode):
 
     def _count(self, packet: Any, args: Any, kwargs: Any, out: Any) -> None:
         if packet in _ON_CPU:
-            shapes = [one.shape for one in args[:4]]
-            forward = packet is _ON_CPU[0]
-            done = sdpa_flop_count(*shapes[:3]) if forward else sdpa_backward_flop_count(*shapes)
+            forward = packet is _ON_CPU[0]  # of query, key and value; backward of their gradient too
+            shapes = [one.shape for one in args[: 3 if forward else 4]]
+            done = sdpa_flop_count(*shapes) if forward else sdpa_backward_flop_count(*shapes)
             self.operations[self.phase, "attention"] += done
         elif packet in flop_registry:
             kind = "head" if self.part == "head" else "attention" if packet in (_ATEN.bmm, _ATEN.baddbmm) else "linear"

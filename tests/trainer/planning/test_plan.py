@@ -105,6 +105,13 @@ def test_a_pass_is_counted_by_hand() -> None:
     assert count(lay_out(OWN, False)) == Counts(row=30, scored=18, attended=300)
 
 
+def test_a_prompt_that_is_attended_to_apart_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.forest.APART", 8)
+    microbatch = Microbatch(own=sequences((9, 3)), other=None)
+    found = simulate(config(), make_model().config, microbatch, None, longest=16, accumulates=False)
+    assert found.operations["forward", "attention"] == 4 * LAYERS * 11**2 * HIDDEN
+
+
 def test_a_run_is_counted_by_hand() -> None:
     table = assumed(12, 1, 5, 3)
     work = work_of(
