@@ -40,10 +40,10 @@ def test_what_is_lent_and_not_needed_is_left_out(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(flash, "_in_one_kernel", flash._one_by_one)
     lender = grow(sequences([([5], [8, 9])]), CPU)
     forest = grow(sequences([([40, 41], [8]), ([5], [9])]), CPU, lender.prompts)
-    states = torch.randn(3, 1, 2, 2, 4)
+    query, key, value = (torch.randn(1, 2, 2, 4) for _ in range(3))
     lent = (torch.randn(1, 2, 2, 4), torch.randn(1, 2, 2, 4))
-    found = flash.attend(*states, forest.segments, lent=lent)
-    torch.testing.assert_close(found, flash.attend(*states, forest.segments))
+    found = flash.attend(query, key, value, forest.segments, lent=lent)
+    torch.testing.assert_close(found, flash.attend(query, key, value, forest.segments))
 
 
 @pytest.mark.parametrize("name", ["Llama", "Qwen3", "Phi3"])
