@@ -33,7 +33,10 @@ def unreachable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("a b", "--model a b: no such folder, and no name that the hub allows"),
     ],
 )
-def test_a_name_that_cannot_be_loaded_is_told(name: str, message: str) -> None:
+def test_a_name_that_cannot_be_loaded_is_told(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where the demo has left no runs
     with pytest.raises(TrainerError) as error:
         hub.check_name(name, "--model")
     assert message in str(error.value)
