@@ -129,11 +129,8 @@ def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequence
         longest: tokens of the longest sequence of the data.
     """
     config = policy.causal_model.config.get_text_config()
-    for name in ("sliding_window", "attention_chunk_size"):
-        if getattr(config, name, None) and getattr(config, name) < longest:
-            return f"its {name} of {getattr(config, name)} is shorter than the longest sequence of {longest} tokens"
-    if any(isinstance(module, nn.Conv1d) for module in policy.causal_model.modules()):
-        return "its convolutions run on from one sequence to the next"
+    if known := _known_obstacle(policy.causal_model, config, longest):
+        return known
     device, own = next(policy.parameters()).device, config._attn_implementation
     dtypes = {policy.dtype, torch.float32 if _held_in_float32(policy) else policy.dtype}
     with torch.no_grad():
@@ -162,6 +159,19 @@ def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequence
     undo()
     policy.causal_model.set_attn_implementation(own)
     return reason
+
+
+def _known_obstacle(model: nn.Module, config: Any, longest: int) -> str | None:
+    """Return why a model cannot read forests, where beginnings of sequences or coarse numbers would not show it."""
+    for name in ("sliding_window", "attention_chunk_size"):
+        if getattr(config, name, None) and getattr(config, name) < longest:
+            return f"its {name} of {getattr(config, name)} is shorter than the longest sequence of {longest} tokens"
+    for name in ("logits_scaling", "logit_scale", "lm_head_multiplier"):
+        if getattr(config, name, None) not in {None, 1.0}:
+            return f"its {name} of {getattr(config, name)} belongs to a head of its own"
+    if any(isinstance(module, nn.Conv1d) for module in model.modules()):
+        return "its convolutions run on from one sequence to the next"
+    return None
 
 
 def _held_in_float32(policy: Policy) -> bool:

@@ -172,3 +172,14 @@ def test_a_window_shorter_than_a_sequence_keeps_padded_rows() -> None:
     policy.model.config.sliding_window = 10
     reason = pack_if_exact(policy, policy, SHARED, longest=16)
     assert reason == "its sliding_window of 10 is shorter than the longest sequence of 16 tokens"
+
+
+def test_logits_that_are_scaled_are_left_to_the_models_own_head() -> None:
+    from transformers import AutoModelForCausalLM
+
+    scaled = config("Granite")
+    scaled.logits_scaling = 8.0
+    policy = Policy(AutoModelForCausalLM.from_config(scaled).bfloat16())  # too coarse for the numbers to show it
+    reason = pack_if_exact(policy, policy, SHARED, longest=16)
+    assert reason == "its logits_scaling of 8.0 belongs to a head of its own"
+    assert not policy.packs
