@@ -19,9 +19,8 @@ from evalkit.running.threads import in_threads
 KEY_VARIABLE = "OPENAI_API_KEY"
 _RETRIED = {408, 409, 425, 429}
 _REFUSED = {401: "the key is refused", 402: "the account cannot pay", 403: "the key may not do this"}
-_SHORTEST_KEY = (
-    12  # of those that services give; shorter ones, as "EMPTY" for a local server, may be words of an answer
-)
+# of keys that services give; shorter ones, as "EMPTY" for a local server, may be words of an answer
+_SHORTEST_KEY = 12
 _LONGEST_WAIT = 60.0
 _HOPELESS_AFTER = 20  # items that failed one after another, with none answered between
 
@@ -149,8 +148,7 @@ class Server:
                 return ""
             refusal = (choice.get("message") or {}).get("refusal") if self._chats else None
             raise _UnansweredError(f"the reply has no text{f': refused: {refusal}' if refusal else ''}", again=False)
-        key = os.environ.get(KEY_VARIABLE, "")
-        return text.replace(key, "***") if len(key) >= _SHORTEST_KEY else text
+        return _without_key(text, shortest=_SHORTEST_KEY)
 
     def _log_likelihood(self, tokens: Any, *, probe: bool = False) -> tuple[float, bool]:
         _, context, continuation = tokens if not probe else self._tokens(*tokens[0])
@@ -277,8 +275,13 @@ def _said(response: Any) -> str:
 
 def _kept(text: str) -> str:
     """Return what a server said as it may be written down: without the key, and without what UTF-8 cannot hold."""
-    key = os.environ.get(KEY_VARIABLE)
-    return (text.replace(key, "***") if key else text).encode("utf-8", "replace").decode()
+    return _without_key(text).encode("utf-8", "replace").decode()
+
+
+def _without_key(text: str, *, shortest: int = 1) -> str:
+    """Return a text without the key, if it has so many characters."""
+    key = os.environ.get(KEY_VARIABLE, "")
+    return text.replace(key, "***") if len(key) >= shortest else text
 
 
 def _retry_after(response: Any) -> float | None:
