@@ -128,10 +128,9 @@ def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequence
         some: two prompts and completions at least.
         longest: tokens of the longest sequence of the data.
     """
-    config = policy.causal_model.config.get_text_config()
-    if known := _known_obstacle(policy.causal_model, config, longest):
+    if known := known_obstacle(policy.causal_model, longest):
         return known
-    device, own = next(policy.parameters()).device, config._attn_implementation
+    device, own = next(policy.parameters()).device, policy.causal_model.config.get_text_config()._attn_implementation
     dtypes = {policy.dtype, torch.float32 if _held_in_float32(policy) else policy.dtype}
     with torch.no_grad():
         expected = {dtype: _in(dtype, policy, lambda: _on_rows(forward, some, device)) for dtype in dtypes}
@@ -161,8 +160,14 @@ def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequence
     return reason
 
 
-def _known_obstacle(model: nn.Module, config: Any, longest: int) -> str | None:
-    """Return why a model cannot read forests, where beginnings of sequences or coarse numbers would not show it."""
+def known_obstacle(model: Any, longest: int) -> str | None:
+    """Return why a model cannot read forests, where beginnings of sequences or coarse numbers would not show it.
+
+    Args:
+        model: a causal model of transformers.
+        longest: tokens of the longest sequence of the data.
+    """
+    config = model.config.get_text_config()
     for name in ("sliding_window", "attention_chunk_size"):
         if getattr(config, name, None) and getattr(config, name) < longest:
             return f"its {name} of {getattr(config, name)} is shorter than the longest sequence of {longest} tokens"

@@ -15,7 +15,7 @@ from trainer.errors import TrainerError
 from trainer.lean import make_lean
 from trainer.models import DTYPES, checkpoint_activations
 from trainer.planning.ledger import Ledger
-from trainer.policy import Policy
+from trainer.policy import Policy, known_obstacle
 from trainer.schedule import make_optimizer
 
 PARTS = ("weights", "casts", "gradients", "optimizer", "activations", "head")
@@ -140,10 +140,9 @@ def _model(config: AlignConfig, architecture: Any) -> Any:
 def _why_padded(policy: Policy, longest: int) -> str | None:
     """Let a policy read forests if it can; return why not, or None."""
     model = policy.causal_model
-    text, own = model.config.get_text_config(), model.config._attn_implementation
-    for name in ("sliding_window", "attention_chunk_size"):
-        if getattr(text, name, None) and getattr(text, name) < longest:
-            return f"its {name} of {getattr(text, name)} is shorter than the longest sequence"
+    if known := known_obstacle(model, longest):
+        return known
+    own = model.config._attn_implementation
     model.set_attn_implementation(attention.register())
     undo = make_lean(model)
     try:

@@ -182,7 +182,7 @@ def test_a_model_whose_window_is_shorter_than_the_data_is_padded(workplace: Path
         sliding_window=16,
     ).save_pretrained(workplace / "mistral")
     made = plan(config(model="mistral", loss="dpo"), Machine(prompt_tokens=20, completion_tokens=10))
-    assert made.rows == "rows are padded: its sliding_window of 16 is shorter than the longest sequence"
+    assert made.rows == "rows are padded: its sliding_window of 16 is shorter than the longest sequence of 30 tokens"
     assert made.microbatch["row"] == 2 * 8 * 30
     assert plan(config(model="mistral", loss="dpo"), Machine(prompt_tokens=8, completion_tokens=4)).microbatch == {
         "row": 8 * (8 + 2 * 3),
