@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that every reader of Py
 from torch import Tensor
 
 from trainer import flash
+from trainer.autocast import dtype_of
 from trainer.forest import Forest, Tree
 
 NAME = "halotheory_forest"
@@ -76,7 +77,7 @@ def attention(
     if memory is not None and memory.open:
         memory.keys[module.layer_idx], memory.values[module.layer_idx] = key.detach(), value.detach()
     heads = query.shape[1], key.shape[1], query.shape[3]
-    if not dropout and softcap is None and flash.is_at_hand(query.device, flash.dtype_of(value), *heads):
+    if not dropout and softcap is None and flash.is_at_hand(query.device, dtype_of(value), *heads):
         lent = (
             None if memory is None or memory.open else (memory.keys[module.layer_idx], memory.values[module.layer_idx])
         )

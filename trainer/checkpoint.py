@@ -83,12 +83,9 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
             "give another --output, or start anew with --overwrite"
         )
     states = path / f"random_states_{accelerator.process_index}.pkl"
-    if not states.exists():  # accelerate would only log it, and the run would end with other weights
-        raise TrainerError(
-            f"{states}: missing, and without it the run would not end as an undisturbed one; remove {path}, "
-            "and the same command continues from the checkpoint before it, or from the beginning"
-        )
     try:
+        if not states.exists():  # accelerate would only log it, and the run would end with other weights
+            raise FileNotFoundError(f"{states.name}: missing")
         accelerator.load_state(str(path), **_partly(accelerator))
     except Exception as error:  # safetensors, PyTorch and pickle each say it in their own way
         reason = " ".join(str(error).split())[:160] or type(error).__name__

@@ -6,13 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that every reader of PyTorch knows
 from torch import Tensor
 
+from trainer.autocast import dtype_of
 from trainer.forest import Segments
-
-
-def dtype_of(value: Tensor) -> torch.dtype:
-    """Return the dtype of attention: autocast's, or that of the values."""
-    device = value.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
 
 
 @cache
@@ -51,7 +46,7 @@ def attend(
         scale: of query times key; None: 1 over the root of size.
 
     Returns:
-        (1, row, heads, size), in the dtype of `dtype_of`.
+        (1, row, heads, size), in the dtype of `autocast.dtype_of`.
     """
     if lent is not None and segments.keys is not None:
         key, value = torch.cat([key, lent[0]], dim=2), torch.cat([value, lent[1]], dim=2)

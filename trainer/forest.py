@@ -160,7 +160,7 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
         by_prompt.setdefault(prompt.tobytes(), []).append(at)
 
     # a row of no tokens at all, which no model takes, would be left of borrowed prompts and one-token completions
-    empty = all(len(answer) == 1 for answer in sequences.completions) and by_prompt.keys() <= borrowed.keys()
+    least = int(all(len(answer) == 1 for answer in sequences.completions) and by_prompt.keys() <= borrowed.keys())
 
     row: list[Tokens] = []
     positions, sources, sequence, offset = [], [], [], []
@@ -174,7 +174,7 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
             positions.append(np.arange(length))
             end += length
         last = end - 1 if elsewhere is None else -1 - (elsewhere + length - 1)  # below 0 until the row's end is known
-        branches = [answer[: max(len(answer) - 1, empty)] for answer in answers]
+        branches = [answer[: max(len(answer) - 1, least)] for answer in answers]
         trees.append(Tree(prompt=length, branches=tuple(map(len, branches)), borrowed=elsewhere))
         for at, answer, branch in zip(members, answers, branches, strict=True):
             row.append(branch)

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.autocast import dtype_of
+
 KEPT = 2**28
 """Logits that are kept for the backward pass; more are computed anew in it."""
 
@@ -29,9 +31,8 @@ def target_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: T
     Returns:
         nats, float32, (rows,), <= 0. Their graph serves one backward pass.
     """
-    device = hidden.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
-    with torch.autocast(device, enabled=False):
+    dtype = dtype_of(hidden)
+    with torch.autocast(hidden.device.type, enabled=False):
         return _TargetLogps.apply(hidden, weight, bias, targets, dtype)  # type: ignore[return-value]
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that every reader of Py
 from torch import Tensor, nn
 
 from trainer import attention
+from trainer.autocast import dtype_of
 
 
 def make_lean(model: nn.Module) -> Callable[[], None]:
@@ -61,8 +62,8 @@ def _attends_as_llama(kind: type) -> bool:
     turn = getattr(sys.modules[kind.__module__], llama.apply_rotary_pos_emb.__name__, None)
     if turn is None or _code(turn).co_code != _code(llama.apply_rotary_pos_emb).co_code:
         return False
-    names = {*_code(kind.forward).co_names} - {"getattr", "sliding_window"}  # of a window, which no tree outgrows
-    return names == {*_code(llama.LlamaAttention.forward).co_names}
+    names = _names(kind.forward) - {"getattr", "sliding_window"}  # of a window, which no tree outgrows
+    return names == _names(llama.LlamaAttention.forward)
 
 
 @cache
@@ -70,16 +71,16 @@ def _is_gated_as_llamas(kind: type) -> bool:
     """Whether a class of MLP does what Llama's does, and nothing else: no dropout, no clamp, no scale."""
     from transformers.models.llama import modeling_llama as llama
 
-    return {*_code(kind.forward).co_names} == {*_code(llama.LlamaMLP.forward).co_names}
+    return _names(kind.forward) == _names(llama.LlamaMLP.forward)
+
+
+def _names(function: Callable[..., Any]) -> set[str]:
+    """Return the attributes and globals that a function reads."""
+    return set(_code(function).co_names)
 
 
 def _code(function: Callable[..., Any]) -> Any:
     return inspect.unwrap(function).__code__  # type: ignore[attr-defined]
-
-
-def _dtype_of_products(weight: Tensor) -> torch.dtype:
-    device = weight.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
 
 def _rms_norm(module: Any, hidden_states: Tensor) -> Tensor:
@@ -115,7 +116,7 @@ def _attention(module: Any, hidden_states: Tensor, position_embeddings: Any = No
         return type(module).forward(module, hidden_states, position_embeddings, *rest, **options)
     projections = (module.q_proj, module.k_proj, module.v_proj)
     weights, biases = [one.weight for one in projections], [one.bias for one in projections]
-    dtype = _dtype_of_products(weight)
+    dtype = dtype_of(weight)
     with torch.autocast(weight.device.type, enabled=False):
         states = _Projected.apply(hidden_states[0], *(one[0] for one in cos_sin), dtype, *weights, *biases)
     dropout = module.attention_dropout if module.training else 0.0
@@ -183,7 +184,7 @@ def _gated_mlp(module: Any, x: Tensor) -> Tensor:
     weights = module.gate_proj.weight, module.up_proj.weight, module.down_proj.weight
     if not torch.is_grad_enabled():
         return module.down_proj(F.silu(module.gate_proj(x)).mul_(module.up_proj(x)))
-    dtype = _dtype_of_products(weights[0])
+    dtype = dtype_of(weights[0])
     with torch.autocast(x.device.type, enabled=False):
         y = _GatedMLP.apply(x.flatten(0, -2), dtype, *weights)
     return y.view(x.shape)  # type: ignore[union-attr]
