@@ -174,6 +174,8 @@ def known_obstacle(model: Any, longest: int) -> str | None:
     for name in ("logits_scaling", "logit_scale", "lm_head_multiplier"):
         if getattr(config, name, None) not in {None, 1.0}:
             return f"its {name} of {getattr(config, name)} belongs to a head of its own"
+    if "position_ids" not in inspect.signature(type(model.base_model).forward).parameters:
+        return "it cannot be told the positions of tokens"
     if any(isinstance(module, nn.Conv1d) for module in model.modules()):
         return "its convolutions run on from one sequence to the next"
     return None

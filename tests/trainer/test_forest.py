@@ -152,6 +152,7 @@ def test_architectures_that_cannot_read_forests_keep_padded_rows(name: str) -> N
         ("Lfm2", torch.float32, {"layer_types": ["conv", "full_attention"]}),
         ("Granite", torch.bfloat16, {"logits_scaling": 2.0}),
         ("Rwkv", torch.float32, {"attention_hidden_size": 32}),
+        ("Bart", torch.float32, {"d_model": 32, "decoder_layers": 2}),
     ],
 )
 def test_weights_that_are_still_small_hide_no_wrong_layout(

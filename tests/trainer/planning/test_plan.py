@@ -190,6 +190,33 @@ def test_a_model_whose_window_is_shorter_than_the_data_is_padded(workplace: Path
     }
 
 
+@pytest.mark.parametrize(
+    ("architecture", "special", "reason"),
+    [
+        ("Granite", {"logits_scaling": 8.0}, "its logits_scaling of 8.0 belongs to a head of its own"),
+        ("Bloom", {}, "it cannot be told the positions of tokens"),
+        ("Lfm2", {"layer_types": ["conv", "full_attention"]}, "its convolutions run on from one sequence to the next"),
+    ],
+)
+def test_a_model_that_cannot_share_a_row_is_padded(
+    workplace: Path, architecture: str, special: dict[str, Any], reason: str
+) -> None:
+    import transformers
+
+    settings = {
+        "vocab_size": WORDS,
+        "hidden_size": HIDDEN,
+        "intermediate_size": INNER,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        **special,
+    }
+    getattr(transformers, f"{architecture}Config")(**settings).save_pretrained(workplace / "model")
+    made = plan(config(model="model", loss="dpo"), Machine(prompt_tokens=20, completion_tokens=10))
+    assert made.rows == f"rows are padded: {reason}"
+
+
 @pytest.mark.usefixtures("workplace")
 def test_time_is_operations_over_the_rate_and_the_cache_is_what_align_writes(
     trainer: Callable[..., Ended], tmp_path: Path
