@@ -325,7 +325,8 @@ def _plain(found: Any, named: str) -> Callable[..., Tensor]:
 
 
 def _source(function: Callable[..., Tensor]) -> tuple[str, int, dict[str, int]]:
-    """Return the function's file, the line of its `def`, and the line of each argument."""
+    """Return the function's file, the line of its `def`, and the line of each argument, whatever decorates it."""
+    function = inspect.unwrap(function)
     path = inspect.getsourcefile(function) or "<unknown>"
     first = function.__code__.co_firstlineno
     try:

@@ -12,7 +12,7 @@ from trainer.errors import TrainerError
 from trainer.feedback import learns_from_labels
 from trainer.held_out import HeldOut, held_out, set_aside
 from trainer.order import Order
-from trainer.probe import sees_its_batch
+from trainer.probe import sees_its_batch, wrong_first_step
 from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS
 from trainer.tokens import DataReport, TokenTable, tokenize
 
@@ -57,6 +57,7 @@ def read_examples(
     Raises:
         HaloTheoryError: data or a setting that cannot be used.
     """
+    _try(loss, config, tell)
     every, whole = tokenize(read_rows(config.data, config.split), loss, codec, limits, source=config.data)
     table, report, aside = set_aside(every, whole, config, loss, codec, limits)
     loss = _weighted(loss, config, report, tell)
@@ -64,12 +65,22 @@ def read_examples(
     held = held_out(aside, table, order, config) if aside else None
     if held:
         tell(held.line())
+    return Examples(loss=loss, table=table, order=order, held_out=held, report=report)
+
+
+def _try(loss: Loss, config: AlignConfig, tell: Callable[[str], None]) -> None:
+    """Warn of what the loss does to made-up examples."""
     if sees_its_batch(loss):
         tell(
             f"warning: {loss.name} makes an example's loss depend on those beside it: it is told one process's "
             f"microbatch, at most {config.micro_batch_size}, so --micro-batch-size changes what is computed"
         )
-    return Examples(loss=loss, table=table, order=order, held_out=held, report=report)
+    if wrong := wrong_first_step(loss):
+        settings = "".join(f", {name}={value:g}" for name, value in loss.hyperparameters.items())
+        tell(
+            f"warning: {loss.name} {wrong} where the policy is still the reference; unless that is meant, look for a "
+            f"wrong sign{settings}"
+        )
 
 
 def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callable[[str], None]) -> Loss:

@@ -1,4 +1,4 @@
-"""Whether a loss's value for an example depends on which others stand beside it, seen by trying."""
+"""What a run should know of its loss before it starts, seen by trying it on made-up examples."""
 
 import torch
 from torch import Tensor
@@ -29,6 +29,46 @@ def sees_its_batch(loss: Loss) -> bool:
             return True
         apart = torch.stack([one.mean() for one in alone]).mean()
         return not torch.allclose(together, apart, rtol=1e-5, atol=1e-6, equal_nan=True)  # casts to float32 included
+
+
+def wrong_first_step(loss: Loss) -> str | None:
+    """Return what a loss wrongly does where every run starts, at a policy that is the reference, or None.
+
+    A step should raise chosen or desirable completions, at least against rejected or undesirable ones. A sign forgotten
+    in a loss file and a negative beta lower them; a beta of 0 moves nothing.
+
+    Raises:
+        HaloTheoryError: the losses do not depend on the policy.
+    """
+    tensors = _arguments(loss)
+    policy = {name: value.requires_grad_() for name, value in tensors.items() if name.startswith("policy_")}
+    for name, value in policy.items():
+        if (reference := name.replace("policy_", "reference_")) in tensors:
+            tensors[reference] = value.detach()
+    if "kl" in tensors:
+        tensors["kl"] = torch.zeros_like(tensors["kl"])
+    losses = loss(**tensors)
+    if not losses.requires_grad:
+        raise loss.error("returned losses that do not depend on the policy's log-probabilities")
+    slopes = torch.autograd.grad(losses.sum(), list(policy.values()), allow_unused=True, materialize_grads=True)
+    pushes = torch.cat([-(slope * _sign(name, tensors)).flatten() for name, slope in zip(policy, slopes, strict=True)])
+    if not pushes.any():
+        return "moves nothing"
+    if not pushes.sum() < -1e-9 * pushes.abs().sum():  # NaN is told in its step, with the example
+        return None
+    if loss.kind == "paired":
+        return "lowers chosen completions against rejected ones"
+    labelled = loss.needs_labels or "advantages" in loss.arguments
+    return "lowers desirable completions against undesirable ones" if labelled else "lowers the completions"
+
+
+def _sign(policy: str, tensors: dict[str, Tensor]) -> Tensor:
+    """Return 1 where log-probabilities of the policy should rise, -1 where they should fall."""
+    if "desirable" in tensors:
+        return 2.0 * tensors["desirable"] - 1
+    if "advantages" in tensors:
+        return tensors["advantages"].sign()
+    return torch.tensor(-1.0 if "rejected" in policy else 1.0)
 
 
 def _arguments(loss: Loss) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ from halotheory import losses
 from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
 from trainer.errors import HaloTheoryError
-from trainer.probe import sees_its_batch
+from trainer.probe import sees_its_batch, wrong_first_step
 
 
 @pytest.mark.parametrize("name", losses.__all__)
@@ -49,3 +49,55 @@ def test_losses_without_a_gradient_are_one_error(tmp_path: Path, made: str, told
     file.write_text(f"def loss(policy_logps):\n    return policy_logps.{made}\n", encoding="utf-8")
     with pytest.raises(HaloTheoryError, match=f"returned {told}; return floating-point losses"):
         sees_its_batch(load_loss(str(file)))
+
+
+@pytest.mark.parametrize("name", losses.__all__)
+def test_built_ins_step_towards_what_is_preferred(name: str) -> None:
+    """But for DiscoPOP, whose loss as published (arXiv 2406.08414) rises with the log-ratio at 0."""
+    odd = "lowers chosen completions against rejected ones" if name == "discopop" else None
+    assert wrong_first_step(load_loss(name)) == odd
+
+
+@pytest.mark.parametrize(
+    ("name", "beta", "told"),
+    [
+        ("dpo", -0.1, "lowers chosen completions against rejected ones"),
+        ("kto", -0.1, "lowers desirable completions against undesirable ones"),
+        ("dpo", 0.0, "moves nothing"),
+    ],
+)
+def test_settings_that_learn_nothing_or_the_contrary_are_told(name: str, beta: float, told: str) -> None:
+    assert wrong_first_step(load_loss(name, {"beta": beta})) == told
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("(policy_logps):\n    return policy_logps", "lowers the completions"),
+        ("(policy_logps, reference_logps):\n    return (policy_logps - reference_logps) ** 2", "moves nothing"),
+        (
+            "(policy_token_logps, advantages, mask):\n    return (advantages * policy_token_logps * mask).sum(1)",
+            "lowers desirable completions against undesirable ones",
+        ),
+        ("(policy_logps):\n    return -policy_logps * float('nan')", None),
+    ],
+)
+def test_a_forgotten_sign_is_told(tmp_path: Path, source: str, told: str | None) -> None:
+    (tmp_path / "mine.py").write_text(f"def loss{source}\n")
+    assert wrong_first_step(load_loss(str(tmp_path / "mine.py"))) == told
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_run_says_that_its_loss_goes_the_wrong_way(trainer: Callable[..., Ended]) -> None:
+    words = ("align", "--model", "model", "--data", "thumbs.jsonl", "--output", "out", "--max-steps", "1")
+    ended = trainer(*words, "--loss", "kto", "--set", "beta=-0.1", "--micro-batch-size", "5")
+    assert ended.status == 0
+    assert "warning: kto lowers desirable completions against undesirable ones where the policy is" in ended.stderr
+    assert "beta=-0.1" in ended.stderr
+
+
+@pytest.mark.parametrize("decorator", ["", "import torch\n@torch.no_grad()\n"])
+def test_a_loss_without_a_gradient_is_told_before_any_data_is_read(tmp_path: Path, decorator: str) -> None:
+    (tmp_path / "mine.py").write_text(f"{decorator}def loss(policy_logps):\n    return -policy_logps.detach()\n")
+    with pytest.raises(HaloTheoryError, match=r"mine\.py:[13]: loss\(\) returned losses that do not depend"):
+        wrong_first_step(load_loss(str(tmp_path / "mine.py")))
