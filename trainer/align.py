@@ -15,8 +15,8 @@ from trainer.feedback import control_tokens, learns_from_labels
 from trainer.loop import train
 from trainer.metrics import Window
 from trainer.models import quiet
-from trainer.prepare import prepare, silent
-from trainer.progress import say
+from trainer.prepare import prepare
+from trainer.progress import say, silent
 from trainer.run_folder import is_finished, open_folder, save_model
 from trainer.training import Training
 from trainer.watch import check_installed, trackers

@@ -38,6 +38,12 @@ class Memory:
     hidden: Tensor | None = None
     open: bool = True
 
+    def clear(self) -> None:
+        """Let go of it all: what computes activations once more in the backward pass still holds the memory."""
+        self.keys.clear()
+        self.values.clear()
+        self.hidden = None
+
 
 def attention(
     module: Any,
@@ -78,9 +84,9 @@ def attention(
         memory.keys[module.layer_idx], memory.values[module.layer_idx] = key.detach(), value.detach()
     heads = query.shape[1], key.shape[1], query.shape[3]
     if not dropout and softcap is None and flash.is_at_hand(query.device, dtype_of(value), *heads):
-        lent = (
-            None if memory is None or memory.open else (memory.keys[module.layer_idx], memory.values[module.layer_idx])
-        )
+        lent = None
+        if memory is not None and any(tree.borrowed is not None for tree in forest.trees):
+            lent = memory.keys[module.layer_idx], memory.values[module.layer_idx]
         return flash.attend(query, key, value, forest.segments, lent=lent, scale=scaling), None
     attend = partial(_attend, scale=scaling, dropout=dropout, softcap=softcap)
     lengths = [tree.length for tree in forest.trees]

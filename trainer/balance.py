@@ -4,22 +4,8 @@ LOWEST, HIGHEST, AIMED_AT = 1.0, 1.5, 4 / 3
 """The interval of eq. 7, and the ratio that the paper takes (section 4.3: lambda_D = 13.33 at 1:10)."""
 
 
-def weighted_ratio(desirable: int, undesirable: int, desirable_weight: float, undesirable_weight: float) -> float:
-    """Return lambda_D n_D / (lambda_U n_U).
-
-    Source: Ethayarajh et al. 2024, arXiv 2402.01306, eq. 7.
-
-    Args:
-        desirable: n_D, >= 1.
-        undesirable: n_U, >= 1.
-        desirable_weight: lambda_D, > 0.
-        undesirable_weight: lambda_U, > 0.
-    """
-    return desirable_weight * desirable / (undesirable_weight * undesirable)
-
-
 def is_balanced(ratio: float) -> bool:
-    """Whether eq. 7 holds."""
+    """Whether eq. 7 holds of lambda_D n_D / (lambda_U n_U)."""
     return LOWEST <= ratio <= HIGHEST
 
 

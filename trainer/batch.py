@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainer.on_device import on_device
 from trainer.tokens import Ints, TokenTable
 
 Tokens = NDArray[np.int32]
@@ -44,12 +45,12 @@ class Sequences:
 
     def lengths(self, device: torch.device) -> Tensor:
         """Return the completions' lengths as a loss is told them, float32, (len,)."""
-        return torch.from_numpy(self.completion_lengths.astype(np.float32)).to(device)
+        return on_device(self.completion_lengths.astype(np.float32), device)
 
     def mask(self, device: torch.device) -> Tensor:
         """Return where completions have tokens, counted from their own first one: bool, (len, longest)."""
         at = np.arange(self.completion_lengths.max())
-        return torch.from_numpy(at < self.completion_lengths[:, None]).to(device)
+        return on_device(at < self.completion_lengths[:, None], device)
 
 
 def matched(table: TokenTable, examples: Ints) -> Sequences:

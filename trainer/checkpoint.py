@@ -98,9 +98,10 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
 def _leave_out_frozen(models: list[Any], states: list[dict[str, Any]], folder: str) -> None:
     """Leave only trained weights to be saved; beside an adapter the others are the starting model's."""
     for model, state in zip(models, states, strict=False):  # there are no states of sharded models
-        for name, weight in model.named_parameters(remove_duplicate=False):
-            if not weight.requires_grad:
-                state.pop(name, None)
+        weights = dict(model.named_parameters(remove_duplicate=False))
+        trained = {name for name, weight in weights.items() if weight.requires_grad}
+        for name in set(state) - trained if len(trained) < len(weights) else ():
+            del state[name]
 
 
 def _partly(accelerator: Accelerator) -> dict[str, bool]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType, GradientAccumulationPlugin
 from torch import Tensor
 
 from trainer.errors import TrainerError
@@ -41,7 +41,12 @@ def make_accelerator(dtype: str = "float32", *, quantized: bool = False) -> Acce
             "the launcher asks for FSDP on the CPU, where accelerate would run DDP instead; "
             "launch with GPUs, or with torchrun and no FSDP settings"
         )
-    accelerator = Accelerator(mixed_precision="no", cpu=not has_device)
+    accelerator = Accelerator(
+        mixed_precision="no",
+        cpu=not has_device,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),  # else the environment may divide it
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True, broadcast_buffers=False)],
+    )
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started != accelerator.num_processes:
         raise TrainerError(

@@ -11,10 +11,13 @@ from trainer.data import read_rows
 from trainer.errors import TrainerError
 from trainer.feedback import learns_from_labels
 from trainer.held_out import HeldOut, held_out, set_aside
+from trainer.models import context_length
 from trainer.order import Order
 from trainer.probe import sees_its_batch, wrong_first_step
 from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS
 from trainer.tokens import DataReport, TokenTable, tokenize
+
+DEFAULT_CONTEXT = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,21 @@ class Examples:
         return [self.table, self.held_out.table] if self.held_out else [self.table]
 
 
+def limits_of(config: AlignConfig) -> Limits:
+    """Return how long a sequence may be.
+
+    Raises:
+        TrainerError: longer than the model's context.
+    """
+    context = context_length(config.model)
+    if config.max_length and context and config.max_length > context:
+        raise TrainerError(
+            f"--max-length {config.max_length}: {config.model} knows {context} positions; give at most these"
+        )
+    total = config.max_length or min(DEFAULT_CONTEXT, context or DEFAULT_CONTEXT)
+    return Limits(total=total, prompt=config.max_prompt_length)
+
+
 def read_examples(
     config: AlignConfig, loss: Loss, codec: Codec, limits: Limits, processes: int, tell: Callable[[str], None]
 ) -> Examples:
@@ -61,7 +79,7 @@ def read_examples(
     every, whole = tokenize(read_rows(config.data, config.split), loss, codec, limits, source=config.data)
     table, report, aside = set_aside(every, whole, config, loss, codec, limits)
     loss = _weighted(loss, config, report, tell)
-    order = _order(table, loss, config, processes, tell)
+    order = order_of(table, loss, config, processes, tell)
     held = held_out(aside, table, order, config) if aside else None
     if held:
         tell(held.line())
@@ -116,8 +134,15 @@ def _weighted(loss: Loss, config: AlignConfig, report: DataReport, tell: Callabl
     return loss
 
 
-def _order(table: TokenTable, loss: Loss, config: AlignConfig, processes: int, tell: Callable[[str], None]) -> Order:
+def order_of(table: TokenTable, loss: Loss, config: AlignConfig, processes: int, tell: Callable[[str], None]) -> Order:
     """Return the order of the examples.
+
+    Args:
+        table: the examples.
+        loss: that learns from them.
+        config: batches, epochs, order and reference point.
+        processes: that share a microbatch.
+        tell: is told what the user should know.
 
     Raises:
         TrainerError: the reference point z0 is asked of microbatches of one example.

@@ -10,9 +10,11 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batch import Sequences, Tokens
+from trainer.on_device import on_device
 
 APART = 384
 """Tokens of a tree from which on its stem is attended to apart, as a causal sequence: half of a long mask is empty."""
@@ -109,7 +111,7 @@ class Forest:
             (tokens of the row behind the stem, prompt and branches behind the stem).
         """
         if (at, dtype) not in self._masks:
-            unseen = ~_seen(self.trees[at]).to(self.input_ids.device)
+            unseen = on_device(~_seen(self.trees[at]), self.input_ids.device)
             mask = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device)
             self._masks[at, dtype] = mask.masked_fill_(unseen, float("-inf"))
         return self._masks[at, dtype]
@@ -131,10 +133,10 @@ class Forest:
         as_in_row = len(places) == row and bool((places == np.arange(row)).all())
 
         def ends(lengths: list[int]) -> Tensor:
-            return torch.tensor(np.cumsum([0, *lengths]), dtype=torch.int32, device=device)
+            return on_device(np.cumsum([0, *lengths], dtype=np.int32), device)
 
         return Segments(
-            keys=None if as_in_row else torch.from_numpy(places).to(device),
+            keys=None if as_in_row else on_device(places, device),
             query_ends=ends(queries),
             key_ends=ends(list(map(len, keys))),
             longest_query=max(queries),
@@ -185,7 +187,7 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
             end += len(branch)
 
     def put(parts: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.concatenate(parts).astype(np.int64)).to(device)
+        return on_device(np.concatenate(parts).astype(np.int64), device)
 
     source = np.concatenate(sources)
     targets = [sequences.completions[at] for members in by_prompt.values() for at in members]
@@ -202,10 +204,10 @@ def grow(sequences: Sequences, device: torch.device, borrowed: Mapping[bytes, in
     )
 
 
-def _seen(tree: Tree) -> Tensor:
+def _seen(tree: Tree) -> NDArray[np.bool_]:
     """Return which keys (the prompt, then the branches behind the stem) each token of the row behind it may see."""
     lengths = (tree.prompt, *tree.others)
     part = np.repeat(np.arange(len(lengths)), lengths)  # 0: the prompt; k: the k-th of these branches
     at = np.arange(len(part))
     seen = ((part == part[:, None]) | (part == 0)) & (at <= at[:, None])
-    return torch.from_numpy(seen[len(part) - (tree.length - tree.stem) :])
+    return seen[len(part) - (tree.length - tree.stem) :]

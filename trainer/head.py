@@ -10,10 +10,10 @@ from trainer.autocast import dtype_of
 KEPT = 2**28
 """Logits that are kept for the backward pass; more are computed anew in it."""
 
-_BLOCK = {"cpu": 30 * 2**18, "others": 2**26}
+_BLOCK = {"cpu": 30 * 2**18, "others": 2**25}
 """Logits that are computed at a time. On a CPU 30 MB: above 32 the C library asks the system for fresh pages."""
 
-_PIECE = {"cpu": 2**18, "others": 2**26}
+_PIECE = {"cpu": 2**18, "others": 2**24}
 """Logits that go through the softmax at a time. On a CPU 1 MB, which its cache holds from the maximum to the sum."""
 
 
@@ -33,15 +33,16 @@ def target_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: T
     """
     dtype = dtype_of(hidden)
     with torch.autocast(hidden.device.type, enabled=False):
-        return _TargetLogps.apply(hidden, weight, bias, targets, dtype)  # type: ignore[return-value]
+        # in the function itself no gradient is enabled, whoever calls it
+        return _TargetLogps.apply(hidden, weight, bias, targets, dtype, torch.is_grad_enabled())  # type: ignore[return-value]
 
 
 class _TargetLogps(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, dtype: torch.dtype, graph: bool
     ) -> Tensor:
-        keeps = any(ctx.needs_input_grad) and len(targets) * len(weight) <= KEPT
+        keeps = graph and any(ctx.needs_input_grad) and len(targets) * len(weight) <= KEPT
         hidden_cast, weight_cast = hidden.to(dtype), weight.to(dtype)
         kept, logps = [], []
         for rows in _blocks(targets, weight):
@@ -82,7 +83,7 @@ class _TargetLogps(torch.autograd.Function):
                 grad_weight = _plus_product(grad_weight, grad_logits.T, hidden_cast[rows], weight.dtype)
             if grad_bias is not None:
                 grad_bias += grad_logits.sum(dim=0)
-        return grad_hidden, grad_weight, grad_bias, None, None
+        return grad_hidden, grad_weight, grad_bias, None, None, None
 
 
 def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

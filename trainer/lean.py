@@ -182,12 +182,13 @@ def _to(found: Tensor | None, dtype: torch.dtype | None) -> Tensor | None:
 
 def _gated_mlp(module: Any, x: Tensor) -> Tensor:
     weights = module.gate_proj.weight, module.up_proj.weight, module.down_proj.weight
-    if not torch.is_grad_enabled():
-        return module.down_proj(F.silu(module.gate_proj(x)).mul_(module.up_proj(x)))
     dtype = dtype_of(weights[0])
     with torch.autocast(x.device.type, enabled=False):
-        y = _GatedMLP.apply(x.flatten(0, -2), dtype, *weights)
-    return y.view(x.shape)  # type: ignore[union-attr]
+        if torch.is_grad_enabled():
+            return _GatedMLP.apply(x.flatten(0, -2), dtype, *weights).view(x.shape)  # type: ignore[union-attr]
+        # these casts are let go of, where autocast would keep them beside those of the first pass
+        cast, (gate, up, down) = x.to(dtype), (one.to(dtype) for one in weights)
+        return F.linear(F.silu(F.linear(cast, gate)).mul_(F.linear(cast, up)), down)
 
 
 class _GatedMLP(torch.autograd.Function):

@@ -11,6 +11,7 @@ from torch import Tensor
 from halotheory.contract import Loss
 from trainer.attention import Memory
 from trainer.batch import Sequences
+from trainer.on_device import on_device
 from trainer.policy import Layout
 
 
@@ -78,7 +79,7 @@ class Scorer:
             counts: whether these examples enter the step and its means.
             kl_raw: z0 before its clamp, where it is known, ().
         """
-        with self.arithmetic():  # around both passes: weights are cast once
+        with self.arithmetic():  # around both passes: what autocast casts, it casts once
             return self._scores(own, other, desirable, counts, kl_raw)
 
     def _scores(
@@ -95,6 +96,7 @@ class Scorer:
                 if other is not None and memory is not None:
                     memory.open = False
                     ratios = self.policy(self.layout(other, layout), memory).sum(dim=1) - self._reference(other)
+                    memory.clear()
                 else:
                     ratios = policy - self._reference(own)
                 kl_raw = self.mean(ratios, torch.full_like(ratios, counts))
@@ -107,7 +109,7 @@ class Scorer:
             return self.policy(self.layout(sequences, None), None).sum(dim=1) - self._reference(sequences)
 
     def _reference(self, sequences: Sequences) -> Tensor:
-        return self.reference(sequences).to(self.device)
+        return on_device(self.reference(sequences), self.device)
 
     def _arguments(self, policy: Tensor, own: Sequences, desirable: Tensor) -> dict[str, Tensor]:
         reference, lengths = None, own.lengths(policy.device)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.batch import Sequences
+from trainer.on_device import on_device
 
 IGNORED = -100
 """The target of a position that is not scored."""
@@ -42,13 +43,10 @@ def pad(sequences: Sequences, device: torch.device) -> Padded:
     input_ids[is_token] = np.concatenate([part for sequence in sequences for part in sequence])
     targets = np.where(is_token & (time >= prompt_length[:, None]), input_ids, IGNORED)[:, first:]
 
-    def put(values: "np.ndarray") -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
     return Padded(
-        input_ids=put(input_ids),
-        attention_mask=put(is_token.astype(np.int64)),
-        targets=put(targets),
+        input_ids=on_device(input_ids, device),
+        attention_mask=on_device(is_token.astype(np.int64), device),
+        targets=on_device(np.ascontiguousarray(targets), device),
         first=first,
         mask=sequences.mask(device),
     )

@@ -113,7 +113,7 @@ class Policy(nn.Module):
         return self.causal_model.config._attn_implementation == attention.NAME
 
     def arithmetic(self, device: str) -> AbstractContextManager[Any]:
-        """Return the context of a forward pass; one around several casts each weight once."""
+        """Return the context of a forward pass; in one around several, autocast keeps its casts of weights."""
         return torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
 

@@ -17,28 +17,20 @@ from torch import Tensor
 from halotheory.contract import Loss
 from trainer import adapters
 from trainer.batch import Sequences
-from trainer.codec import Limits
 from trainer.config import AlignConfig
-from trainer.engine import of_main_process
-from trainer.errors import TrainerError
-from trainer.examples import Examples, read_examples
+from trainer.engine import is_sharded, of_main_process
+from trainer.examples import Examples, limits_of, read_examples
 from trainer.logps import Scorer, policy_of
 from trainer.loss_scale import loss_scale
-from trainer.models import DTYPES, checkpoint_activations, context_length, load_codec, start_model
+from trainer.models import DTYPES, checkpoint_activations, load_codec, start_model
 from trainer.policy import Policy, pack_if_exact
-from trainer.progress import say
+from trainer.progress import say, silent
 from trainer.reference import fingerprint
 from trainer.reference_model import ReferenceModel, beginnings, check_positions, check_vocabulary, reference_logps
 from trainer.reference_point import RunningMean, draw
 from trainer.schedule import make_optimizer
 from trainer.tokens import DataReport, TokenTable
 from trainer.training import Training
-
-DEFAULT_CONTEXT = 2048
-
-
-def silent(text: str) -> None:
-    """Say nothing: one process speaks for all."""
 
 
 def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[Training, DataReport]:
@@ -53,12 +45,13 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         HaloTheoryError: data, a model or a setting that cannot be used.
     """
     tell = say if accelerator.is_main_process else silent
-    limits, codec = _limits(config), load_codec(config.model, config.chat_template)
+    limits, codec = limits_of(config), load_codec(config.model, config.chat_template)
     examples = read_examples(config, loss, codec, limits, accelerator.num_processes, tell)
     start, dtype = start_model(config), DTYPES[config.dtype]
     for table in examples.tables:
         check_vocabulary(start, table, config.model)
-    name = of_main_process(accelerator, lambda: fingerprint(start, dtype)) if loss.needs_reference else ""
+    digest = partial(fingerprint, start, dtype, sharded=is_sharded(accelerator))
+    name = of_main_process(accelerator, digest) if loss.needs_reference else ""
     is_new = config.lora_rank is not None and not adapters.is_adapted(start)
     model = adapters.adapt(start, config) if is_new else start
     policy = Policy(model, dtype)
@@ -95,21 +88,6 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
         fingerprint=_fingerprint(examples.tables, examples.loss),
     )
     return training, examples.report
-
-
-def _limits(config: AlignConfig) -> Limits:
-    """Return how long a sequence may be.
-
-    Raises:
-        TrainerError: longer than the model's context.
-    """
-    context = context_length(config.model)
-    if config.max_length and context and config.max_length > context:
-        raise TrainerError(
-            f"--max-length {config.max_length}: {config.model} knows {context} positions; give at most these"
-        )
-    total = config.max_length or min(DEFAULT_CONTEXT, context or DEFAULT_CONTEXT)
-    return Limits(total=total, prompt=config.max_prompt_length)
 
 
 def _asked(examples: Examples, steps: int) -> list[tuple[TokenTable, Any]]:

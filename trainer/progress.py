@@ -19,6 +19,10 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def silent(text: str) -> None:
+    """Say nothing: another process speaks for all."""
+
+
 @contextmanager
 def progress(label: str, total: int, *, done: int = 0, show: bool = True, seconds: float = 10.0) -> Iterator[Report]:
     """Give a function that reports progress; `seconds` pass between plain lines, and the last unit has one."""

@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batch import Sequences, Tokens
+from trainer.errors import TrainerError
 from trainer.files import writing
 from trainer.progress import progress
 
 Keys = NDArray[np.uint64]
 
-BUDGET = 2048
-"""Tokens of one forward pass of the reference model: more would be no faster, and take more memory than training."""
+BUDGET = {"cpu": 2048, "others": 16384}
+"""Tokens of one forward pass of the reference model: on a CPU more would be no faster, and a GPU is to be kept busy."""
 
 
 def default_folder() -> Path:
@@ -35,17 +36,20 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "halotheory" / "reference"
 
 
-def fingerprint(model: Any, dtype: torch.dtype) -> str:
+def fingerprint(model: Any, dtype: torch.dtype, *, sharded: bool = False) -> str:
     """Return a digest of everything but tokens that a model's log-probabilities depend on.
 
     Args:
         model: of transformers or peft, whole, before it is sharded; before it gets an adapter that changes nothing.
         dtype: of the forward pass.
+        sharded: whether it will be: activations between layers are then in `dtype`, too.
     """
     config = model.config.to_diff_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "use_cache", "architectures"):
         config.pop(name, None)
     told = {"model": type(model).__name__, "dtype": str(dtype), "config": config}
+    if sharded and dtype != torch.float32:
+        told["activations"] = str(dtype)
     if hasattr(model, "peft_config"):
         told["adapters"] = {name: one.to_dict() for name, one in model.peft_config.items()}
     digest = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode())
@@ -227,7 +231,7 @@ def score(
     folder: Folder,
     accelerator: Any,
     *,
-    budget: int = BUDGET,
+    budget: int | None = None,
     seconds: float = 30.0,
 ) -> Logps:
     """Return the reference model's log-probabilities of all that is wanted: those on disk, and the others, computed.
@@ -240,15 +244,19 @@ def score(
         wanted: sequences, repeated or not.
         folder: what is known.
         accelerator: which process this is.
-        budget: tokens of a forward pass.
+        budget: tokens of a forward pass; None: what suits the device.
         seconds: between parts on disk.
+
+    Raises:
+        TrainerError: a log-probability that is not finite; the folder cannot be written to.
     """
     from accelerate.utils import broadcast_object_list, gather_object
 
     wanted = list(wanted)
     names = np.concatenate([keys(sequences) for sequences in wanted])
     (known,) = broadcast_object_list([folder.read().only(names)])
-    batches = list(unscored(wanted, known, budget))
+    suited = BUDGET["cpu" if accelerator.device.type == "cpu" else "others"]
+    batches = list(unscored(wanted, known, budget or suited))
     mine, fresh, last = [empty(folder.by_token)], [empty(folder.by_token)], time.monotonic()
     processes, show, done = accelerator.num_processes, accelerator.is_main_process, 0
     rounds = -(-len(batches) // processes)
@@ -257,6 +265,11 @@ def score(
             at = turn * processes + accelerator.process_index
             batch = batches[min(at, len(batches) - 1)]  # all processes take part in every pass
             entries = scored(batch, forward(layout(batch)), folder.by_token)
+            if not np.isfinite(entries.values).all():  # kept, it would be in every later run
+                raise TrainerError(
+                    "the reference model gives log-probabilities that are not finite: its weights are not, or --dtype "
+                    "float16 is too narrow for them; take bfloat16 or float32"
+                )
             if at < len(batches):
                 fresh.append(entries)
             if time.monotonic() - last > seconds or turn == rounds - 1:

@@ -76,6 +76,7 @@ def draw(
     devices = [model.device] if model.device.type == "cuda" else []
     with _as_it_generates(model), torch.random.fork_rng(devices), torch.inference_mode():
         torch.manual_seed(int(np.random.SeedSequence(list(seed)).generate_state(1)[0]))
+        model.generation_config = settings  # what these leave open, its own would settle: a penalty, min_p
         input_ids, attention_mask = (torch.tensor(rows, device=model.device) for rows in (padded, mask))
         output: Tensor = model.generate(input_ids=input_ids, attention_mask=attention_mask, generation_config=settings)
     drawn = [_ended(ids, stops) for ids in output[:, width:].tolist()]

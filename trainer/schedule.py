@@ -45,10 +45,10 @@ def make_optimizer(model: Any, config: AlignConfig) -> torch.optim.Optimizer:
         return torch.optim.AdamW(groups, lr=rate, fused=True)
     if config.optimizer == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate)
-    return _of_transformers(config.optimizer, groups, rate)
+    return _of_transformers(config.optimizer, model, groups, rate)
 
 
-def _of_transformers(name: str, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
+def _of_transformers(name: str, model: Any, groups: list[dict[str, Any]], rate: float) -> torch.optim.Optimizer:
     """Return an optimizer as transformers' own trainer makes it, with the usual Adam settings."""
     from transformers import Trainer
 
@@ -63,7 +63,19 @@ def _of_transformers(name: str, groups: list[dict[str, Any]], rate: float) -> to
     )
     try:
         kind, settings = Trainer.get_optimizer_cls_and_kwargs(asked)  # type: ignore[arg-type]
-        return kind(groups, **settings)
+        optimizer = kind(groups, **settings)
+        if settings.get("optim_bits") == 8:
+            _spare_embeddings(model)
+        return optimizer
     except (ImportError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise TrainerError(f"--optimizer {name}: cannot be made: {reason}; install it, or take adamw") from error
+
+
+def _spare_embeddings(model: Any) -> None:
+    """Let bitsandbytes keep the moments of embeddings in 32 bits, as transformers' trainer does."""
+    from bitsandbytes.optim import GlobalOptimManager  # pyright: ignore[reportMissingImports]
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding):
+            GlobalOptimManager.get_instance().register_module_override(module, "weight", {"optim_bits": 32})

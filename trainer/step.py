@@ -9,8 +9,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from trainer import metrics
 from trainer.batch import matched, mismatched
-from trainer.engine import holds_all_weights
+from trainer.engine import holds_all_weights, is_sharded
 from trainer.logps import Scores
+from trainer.on_device import on_device
 from trainer.order import Indices
 from trainer.reference_point import NEEDS_MISMATCHED, faded
 from trainer.totals import Scored
@@ -41,7 +42,9 @@ def backward(
     undone: the step's gradient is that of one big batch. A process without a share lends an example that counts 0.
     """
     accelerator, processes = training.accelerator, training.accelerator.num_processes
-    with nullcontext() if last else accelerator.no_sync(training.policy):
+    # FSDP2 without synchronisation would hold the gradients of all weights on every process
+    waits = not last and not is_sharded(accelerator)
+    with accelerator.no_sync(training.policy) if waits else nullcontext():
         examples, scores = told(training, microbatch, kl_raw)
         scores.policy.retain_grad()
         losses = training.loss(**scores.tensors)
@@ -70,7 +73,7 @@ def told(training: Training, microbatch: Indices, kl_raw: Tensor | None) -> tupl
     examples, neighbours, counts = training.share(microbatch)
     crosses = training.loss.needs_kl and kl_raw is None and config.reference_point in NEEDS_MISMATCHED
     other = mismatched(table, examples, neighbours) if crosses else None
-    desirable = torch.from_numpy(table.desirable[examples]).to(training.scorer.device)
+    desirable = on_device(table.desirable[examples], training.scorer.device)
     own = matched(table, examples)
     return examples, training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
 
@@ -84,7 +87,7 @@ def weighted(training: Training, losses: Tensor, examples: Indices) -> Tensor:
         raise training.loss.error(
             "returned one mean, and the rows have weights; return a value per example, or leave the column weight out"
         )
-    return losses * torch.from_numpy(weights[examples]).to(losses.device)
+    return losses * on_device(weights[examples], losses.device)
 
 
 def _clipped(training: Training) -> float:

@@ -5,6 +5,7 @@ torchrun --nproc_per_node 2 -m tests.trainer.fsdp2_process align --loss kto ...
 
 import os
 import sys
+from typing import NoReturn
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
@@ -30,7 +31,12 @@ def sharding_accelerator(dtype: str = "float32", *, quantized: bool = False) -> 
     plugin.cpu_ram_efficient_loading = asked == "true"
     os.environ["ACCELERATE_USE_FSDP"] = asked
     engine._set_up_fsdp(accelerator, dtype, quantized)
+    accelerator.no_sync = _never  # type: ignore[method-assign]
     return accelerator
+
+
+def _never(*_: object) -> NoReturn:
+    raise AssertionError("without synchronisation FSDP2 holds whole gradients on every process")
 
 
 if __name__ == "__main__":

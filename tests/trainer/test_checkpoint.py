@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from halotheory.command import run as run_command
 from tests.trainer.conftest import Ended
@@ -240,3 +241,16 @@ def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
         assert found[0].name == "step-999999"
     shutil.rmtree(tmp_path / "step-999999")
     assert checkpoint.last(tmp_path) is None
+
+
+def test_beside_an_adapter_only_trained_weights_are_saved() -> None:
+    """Of quantised weights neither their statistics, which are in the state and are no parameters."""
+    model = make_model().requires_grad_(False)
+    model.lm_head.requires_grad_(True)
+    state = {**model.state_dict(), "model.layers.0.mlp.up_proj.weight.absmax": torch.ones(3)}
+    checkpoint._leave_out_frozen([model], [state], "folder")
+    assert set(state) == {"lm_head.weight"}
+    whole = make_model()
+    state = {**whole.state_dict(), "buffer": torch.ones(3)}
+    checkpoint._leave_out_frozen([whole], [state], "folder")
+    assert "buffer" in state

@@ -30,6 +30,12 @@ def test_one_process_on_the_cpu_is_not_sharded_and_casts_nothing_itself() -> Non
     assert of_main_process(accelerator, lambda: "x") == "x"
 
 
+def test_gradients_are_not_divided_by_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trainer divides by the examples of a step itself."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    assert make_accelerator().gradient_accumulation_steps == 1
+
+
 @pytest.mark.parametrize(
     ("environment", "dtype", "message"),
     [

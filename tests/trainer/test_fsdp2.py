@@ -84,7 +84,7 @@ def test_a_sharded_adapter_trains_and_merges_like_a_whole_one(trainer: Callable[
     words = (*COMMON, "--lora-rank", "4", "--gradient-checkpointing", "--learning-rate", "1e-2", "--merge")
     assert trainer(*words, "--output", "one", "--micro-batch-size", "6").status == 0
     sharded(*words, "--output", "two", "--micro-batch-size", "3")
-    assert_like(Path("one"), Path("two"))
+    assert_like(Path("one"), Path("two"), relative=5e-5)
     start, one, two = (weights(Path(name)) for name in ("model", "one/model", "two/model"))
     assert_close(one, two)
     assert (start["model.layers.1.mlp.up_proj.weight"] - two["model.layers.1.mlp.up_proj.weight"]).abs().max() > 0.01

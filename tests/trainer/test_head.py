@@ -1,10 +1,14 @@
 """The head's log-probabilities and gradients, against log_softmax, kept and computed anew."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainer import head
 from trainer.head import target_logps
+from trainer.planning.ledger import Ledger
 
 
 @pytest.mark.parametrize("kept", [0, 2**28])
@@ -35,6 +39,18 @@ def test_a_frozen_head_gets_no_gradient() -> None:
     target_logps(hidden, weight, None, torch.tensor([0, 1, 2])).sum().backward()
     assert hidden.grad is not None
     assert weight.grad is None
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+def test_logits_are_kept_for_a_gradient_alone(gradient: bool) -> None:
+    rows, words = 512, 1024
+    with FakeTensorMode(), Ledger() as ledger, torch.set_grad_enabled(gradient):
+        hidden, weight = torch.empty(rows, 8, requires_grad=True), torch.empty(words, 8, requires_grad=True)
+        ledger.begin()
+        with patch.dict(head._BLOCK, cpu=8 * words), patch.dict(head._PIECE, cpu=8 * words):
+            logps = target_logps(hidden, weight, None, torch.zeros(rows, dtype=torch.int64))
+        assert logps.shape == (rows,)
+        assert (ledger.moments[-1]["activations"] > 4 * rows * words) == gradient
 
 
 def test_under_autocast_the_softmax_stays_float32() -> None:

@@ -1,5 +1,6 @@
 """Log-probabilities against a naive sum, and a loss that gets only what it names."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,23 @@ def test_a_reference_free_loss_asks_for_no_reference_and_no_mismatched_pass(poli
     scores = scorer(load_loss("sft"), policy, never, calls).scores(every(), None, torch.ones(4, dtype=torch.bool))
     assert len(calls) == 1
     assert set(scores.tensors) == {"policy_logps", "desirable", "lengths"}
+
+
+def test_keys_and_values_of_prompts_are_let_go_of_when_the_mismatched_pass_is_over(policy: Policy) -> None:
+    """Layers that compute their activations once more hold the memory until the backward pass."""
+    memories: list[Memory | None] = []
+
+    def forward(layout: Layout, memory: Memory | None) -> torch.Tensor:
+        memories.append(memory)
+        return policy_of(policy)(layout, memory)
+
+    one = scorer(load_loss("kto"), policy, lambda sequences: torch.zeros(len(sequences)))
+    other = mismatched(table(EXAMPLES), torch.arange(4).numpy(), torch.tensor([1, 2, 3, 0]).numpy())
+    replace(one, policy=forward).scores(every(), other, torch.ones(4, dtype=torch.bool))
+    first, second = memories
+    assert first is second
+    assert first is not None
+    assert (first.keys, first.values, first.hidden) == ({}, {}, None)
 
 
 def test_the_reference_point_is_clamped_after_the_mean_and_carries_no_gradient(policy: Policy) -> None:

@@ -12,6 +12,7 @@ from tests.trainer.test_batch import CPU
 from tests.trainer.test_forest import SHARED, model, sequences
 from tests.trainer.tiny import make_model
 from trainer.batch import Sequences
+from trainer.errors import TrainerError
 from trainer.padded import pad
 from trainer.policy import Policy
 from trainer.reference import Folder, default_folder, fingerprint, keys, score, unscored
@@ -81,6 +82,17 @@ def test_what_was_not_asked_is_not_answered(tmp_path: Path) -> None:
         found(CROSSED)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_what_is_not_finite_ends_the_run_and_is_not_kept(tmp_path: Path, value: float) -> None:
+    class Broken(Counted):
+        def __call__(self, sequences: Sequences) -> torch.Tensor:
+            return torch.full_like(super().__call__(sequences), value)
+
+    with pytest.raises(TrainerError, match=r"log-probabilities that are not finite.*take bfloat16 or float32"):
+        Broken().asked(Folder(path=tmp_path, by_token=False), SHARED)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_fingerprint_changes_with_weights_configuration_and_arithmetic_only() -> None:
     one = fingerprint(make_model(), torch.float32)
     assert fingerprint(make_model(), torch.float32) == one
@@ -91,8 +103,10 @@ def test_the_fingerprint_changes_with_weights_configuration_and_arithmetic_only(
         fingerprint(changed, torch.float32),
         fingerprint(make_model(rope_theta=1e6), torch.float32),
         fingerprint(make_model(), torch.bfloat16),
+        fingerprint(make_model(), torch.bfloat16, sharded=True),
     ]
-    assert len({one, *others}) == 4
+    assert len({one, *others}) == 5
+    assert fingerprint(make_model(), torch.float32, sharded=True) == one
 
 
 def test_keys_tell_where_the_prompt_ends() -> None:

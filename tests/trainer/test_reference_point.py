@@ -156,6 +156,17 @@ def test_a_draw_is_a_function_of_its_seed_and_leaves_the_generator_alone() -> No
         assert 2 not in ids[:-1].tolist()
 
 
+@pytest.mark.parametrize("own", [{"repetition_penalty": 5.0}, {"min_p": 0.5}, {"min_new_tokens": 5}])
+def test_a_draw_leaves_out_how_the_model_likes_to_generate(own: dict[str, float]) -> None:
+    """Else the draws would not be the policy's, and the mean of their log-ratios no KL divergence."""
+    plain, liking, prompts = model(), model(), [np.array([7, 8], np.int32)] * 20
+    for name, value in own.items():
+        setattr(liking.generation_config, name, value)
+    one, two = (draw(each, [2], 6, 64, prompts, [0, 0]) for each in (plain, liking))
+    assert [ids.tolist() for ids in one.completions] == [ids.tolist() for ids in two.completions]
+    assert getattr(liking.generation_config, next(iter(own))) == next(iter(own.values()))
+
+
 def test_a_draw_ends_where_a_sequence_may() -> None:
     prompts = [np.array([7, 8, 9], np.int32), np.array([9], np.int32)]
     drawn = draw(model(), [2], 20, 8, prompts, [0, 0])

@@ -1,7 +1,10 @@
 """Learning rates, and which weights decay."""
 
 import math
+import sys
 from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -93,3 +96,21 @@ LIBRARIES = {"adamw_8bit": "bitsandbytes", "adamw_torch_8bit": "torchao", "stabl
 def test_an_optimizer_whose_library_is_missing_is_told(name: str, library: str) -> None:
     with pytest.raises(TrainerError, match=f"--optimizer {name}: cannot be made: .*{library}.*; install it, or take"):
         make_optimizer(make_model(), given(optimizer=name))
+
+
+@pytest.mark.parametrize("bits", [8, 32])
+def test_embeddings_keep_moments_of_32_bits(monkeypatch: pytest.MonkeyPatch, bits: int) -> None:
+    """As bitsandbytes advises and transformers' trainer has it; the library itself needs a GPU."""
+    told: list[tuple[Any, str, dict[str, int]]] = []
+    manager = SimpleNamespace(register_module_override=lambda *words: told.append(words))
+    optim = SimpleNamespace(GlobalOptimManager=SimpleNamespace(get_instance=lambda: manager))
+    monkeypatch.setitem(sys.modules, "bitsandbytes", SimpleNamespace(optim=optim))
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", optim)
+
+    def kind(groups: Any, *, optim_bits: int) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups)
+
+    monkeypatch.setattr("transformers.Trainer.get_optimizer_cls_and_kwargs", lambda _: (kind, {"optim_bits": bits}))
+    model = make_model()
+    make_optimizer(model, given(optimizer="adamw_8bit"))
+    assert told == ([(model.model.embed_tokens, "weight", {"optim_bits": 32})] if bits == 8 else [])

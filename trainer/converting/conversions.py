@@ -1,6 +1,6 @@
 """Pairs, thumbs and scored answers made into each other: functions of one row, or of one prompt's rows."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import groupby
 
@@ -72,12 +72,6 @@ def in_style(style: str) -> Callable[[Row], list[Row]]:
 def is_chat(row: Row) -> bool:
     """Whether a row is a conversation in messages."""
     return not isinstance(row.values["prompt"], str)
-
-
-def flatten(groups: Iterable[Iterable[Row]]) -> Iterator[Row]:
-    """Yield the rows of all groups."""
-    for group in groups:
-        yield from group
 
 
 def _styled(row: Row, *, chat: bool) -> list[Row]:

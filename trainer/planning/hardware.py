@@ -33,8 +33,6 @@ def spread(simulated: Simulated, sharding: str, gpus: int, dtype: str) -> dict[s
     """
     moments = [_on_one(moment, sharding, gpus) for moment in simulated.moments]
     parts = max(moments, key=lambda parts: sum(parts.values()))
-    if sharding == "ddp":
-        parts["buckets"] = 4 * simulated.sizes.trained
     if sharding == "fsdp":
         parts["gathered"] = _gathered(simulated.sizes, WIDTHS[dtype])
     return parts

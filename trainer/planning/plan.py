@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from halotheory.contract import Loss, load_loss
-from trainer.codec import Limits
 from trainer.config import AlignConfig, Machine, read_recipe
 from trainer.data import read_rows
 from trainer.errors import TrainerError
+from trainer.examples import limits_of
 from trainer.models import adapter_base, context_length, load_codec, quiet
 from trainer.planning.hardware import PEAKS, WIDTHS, spread
 from trainer.planning.simulation import Simulated, simulate
@@ -17,13 +17,11 @@ from trainer.planning.work import Counts, Work, assumed, count, lay_out, work_of
 from trainer.tokens import TokenTable, tokenize
 
 GIGA = 1e9
-DEFAULT_CONTEXT = 2048
 NAMES = {
     "weights": "weights",
     "casts": "weights, cast for the forward pass",
     "gathered": "weights and gradients, gathered by FSDP2",
     "gradients": "gradients",
-    "buckets": "gradients, in DDP's buckets",
     "optimizer": "optimizer state",
     "activations": "activations",
     "head": "head",
@@ -174,15 +172,14 @@ def _architecture(name: str) -> Any:
 
 def _examples(config: AlignConfig, machine: Machine, loss: Loss) -> tuple[TokenTable, str]:
     """Return the examples of a run, and where their lengths are from."""
-    context = context_length(config.model)
-    total = config.max_length or min(DEFAULT_CONTEXT, context or DEFAULT_CONTEXT)
+    limits = limits_of(config)
+    total = limits.total
     lengths = {"prompt_tokens": machine.prompt_tokens, "completion_tokens": machine.completion_tokens}
     given = [name for name, value in {**lengths, "examples": machine.examples}.items() if value is not None]
     if config.data:
         if given:
             raise TrainerError(f"--{given[0].replace('_', '-')}: the data says so; leave it or --data out")
         codec = load_codec(config.model, config.chat_template)
-        limits = Limits(total=total, prompt=config.max_prompt_length)
         table, report = tokenize(read_rows(config.data, config.split), loss, codec, limits, source=config.data)
         return table, f"{config.data}, {report.examples} examples, {report.tokens} tokens"
     prompt = machine.prompt_tokens or min(config.max_prompt_length or total, total // 2)

@@ -213,6 +213,7 @@ def _backward(policy: Policy, microbatch: Microbatch, ledger: Ledger) -> None:
         memory.open = False
         with torch.no_grad(), ledger.during("mismatched"):
             policy(policy.layout(microbatch.other, layout), memory)
+        memory.clear()
     with ledger.during("backward"):
         ledger.part = "head"
         logps.sum().backward()

@@ -12,13 +12,15 @@ import torch
 from halotheory.contract import Loss
 from trainer.batch import Sequences, matched, mismatched
 from trainer.config import AlignConfig
+from trainer.examples import order_of
 from trainer.forest import Forest, grow
-from trainer.order import Indices, Order, share
+from trainer.order import Indices, share
 from trainer.padded import pad
 from trainer.planning.simulation import Microbatch
 from trainer.policy import Layout
+from trainer.progress import silent
 from trainer.reference import BUDGET, empty, keys, unscored
-from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS
+from trainer.reference_point import NEEDS_MISMATCHED
 from trainer.tokens import Places, TokenTable
 
 MOST_STEPS = 2000
@@ -94,16 +96,11 @@ def work_of(
         architecture: of the model, to tell which microbatch is the heaviest.
         packed: whether sequences share a row.
         alike: whether all examples have the same lengths: one step stands for all.
+
+    Raises:
+        TrainerError: the run would refuse its microbatches.
     """
-    crowded = loss.needs_kl and config.reference_point in NEEDS_OTHERS
-    order = Order(
-        prompt_group=table.prompt_group,
-        batch_size=config.batch_size,
-        micro_batch_size=config.micro_batch_size * processes,
-        seed=config.seed,
-        mismatched=crowded,
-        scattered=config.scatter_prompts,
-    )
+    order = order_of(table, loss, config, processes, tell=silent)
     steps = config.max_steps or math.ceil(config.epochs * order.steps_per_epoch)
     looked_at = np.unique(np.linspace(0, steps - 1, min(steps, 1 if alike else MOST_STEPS)).astype(int))
     crosses = loss.needs_kl and config.reference_point in NEEDS_MISMATCHED
@@ -206,7 +203,7 @@ def _all_known(sequences: Sequences, known: set[bytes]) -> bool:
 
 def _largest(wanted: list[Sequences], loss: Loss, architecture: Any, packed: bool) -> Sequences | None:
     """Return the batch of the reference model's that takes the most."""
-    batches = unscored(wanted, empty(loss.kind == "token"), BUDGET)
+    batches = unscored(wanted, empty(loss.kind == "token"), max(BUDGET.values()))
     return max(batches, key=lambda one: _kept(count(lay_out(one, packed)), architecture), default=None)
 
 
