@@ -1,14 +1,119 @@
-"""Files and folders that are whole or absent: written under a temporary name, then renamed."""
+"""Files and folders that are whole or absent, by one process at a time: written under another name, then renamed."""
 
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from trainer.errors import TrainerError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_LONGEST = 255 - len("..report.json.partial")
+"""Bytes of an output's name: file systems take 255, and names of files beside it have so many more."""
+
+
+def output_file(name: str) -> Path:
+    """Return the file that --output means: of a link the file that it stands for, so that the link stays.
+
+    Raises:
+        TrainerError: a name that no file can have, or that no report could hold.
+    """
+    check_utf8(name, "--output")
+    path = Path(name)
+    size = len(os.fsencode(path.name))
+    if size > _LONGEST:
+        raise TrainerError(f"--output {name}: the file's name has {size} bytes; give one of at most {_LONGEST}")
+    try:
+        return Path(os.path.realpath(path)) if path.is_symlink() else path
+    except OSError as error:
+        raise TrainerError(f"--output {name}: {error.strerror}; give another") from error
+
+
+def check_utf8(name: str, option: str) -> None:
+    """Do nothing for a name that is text.
+
+    Raises:
+        TrainerError: it holds bytes that are not UTF-8, so that neither a report nor a terminal can show it.
+    """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TrainerError(f"{option} {name!a}: the name is not UTF-8; give the file another") from error
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to the same place; they are told at once.
+
+    The lock ends with its process, however that ends. Where the system knows no locks, nothing is kept out.
+
+    Args:
+        path: a file that need not be there: the lock is FILE.lock; or a folder that is there: it is FOLDER/.lock.
+
+    Raises:
+        TrainerError: another process has the lock, or nothing can be written there.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    lock = path / ".lock" if path.is_dir() else path.with_name(path.name + ".lock")
+    with writing(path):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(lock, path)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)  # before it is given free: a later one would be another process's
+        os.close(descriptor)
+
+
+def _lock(lock: Path, path: Path) -> int:
+    """Return the descriptor of a lock file that is locked and has the number of this process in it.
+
+    Raises:
+        TrainerError: another process has it.
+    """
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _taken(descriptor):
+            number = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise TrainerError(
+                f"{path}: another process (PID {number}) is writing here; wait for it, or choose another --output"
+            )
+        if _has_name(descriptor, lock):
+            with suppress(OSError):  # a full disk, which whoever writes there will tell
+                os.truncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
+            return descriptor
+        os.close(descriptor)  # its holder removed it just now, and another process may have made a new one
+
+
+def _taken(descriptor: int) -> bool:
+    """Lock an open file, and return whether that went well; a file system without locks has none to refuse."""
+    assert fcntl is not None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _has_name(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:
