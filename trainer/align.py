@@ -1,5 +1,6 @@
 """A whole run: from a configuration to a model on disk."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,15 @@ from trainer.curves import draw_curves
 from trainer.engine import make_accelerator
 from trainer.evaluation import evaluator
 from trainer.feedback import control_tokens, learns_from_labels
-from trainer.loop import train
+from trainer.files import locked, writing
+from trainer.loop import save_end, train
 from trainer.metrics import Window
 from trainer.models import quiet
 from trainer.prepare import prepare
 from trainer.progress import say, silent
-from trainer.run_folder import is_finished, open_folder, save_model
+from trainer.run_folder import as_trained, check_place, is_finished, judge_card, open_folder, save_model
+from trainer.sources import sources
+from trainer.tokens import DataReport
 from trainer.training import Training
 from trainer.watch import check_installed, trackers
 
@@ -45,34 +49,56 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     output = Path(config.output)
     accelerator = make_accelerator(config.dtype, quantized=config.quantize != "none")
     tell = say if accelerator.is_main_process else silent
-    if is_finished(output, config, overwrite):
-        tell(f"{output}: this run is finished; its model is {output / 'model'}")
-        return output / "model"
-
-    training, report = prepare(config, loss, accelerator)
-    for line in report.lines():
-        tell(line)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        held_out_report = training.held_out.report if training.held_out else None
-        open_folder(output, config, report, held_out_report, training.loss, overwrite)
-    accelerator.wait_for_everyone()
-    start = _start(training)
-    if start.step:
-        tell(f"continues from step {start.step} of {training.steps}")
-    names = config.tracker if accelerator.is_main_process else ()
-    with trackers(names, output, config.as_dict(), start.step) as tracked:
-        evaluate = evaluator(training, partial(tracked.log, prefix="eval/"))
-        train(training, start, evaluate=evaluate, log=partial(tracked.log, prefix="train/"))
-        save_model(training, report)
-        if accelerator.is_main_process:
-            _draw(output)
+    check_place(output, config, loss)
+    made_from = sources(config, loss)
+    with ExitStack() as held:
+        if accelerator.is_main_process and output.exists():
+            held.enter_context(locked(output))
+        if is_finished(output, config, made_from, overwrite):
+            if accelerator.is_main_process:
+                _complete(output, as_trained(output, loss), config)
+            tell(f"{output}: this run is finished; its model is {output / 'model'}")
+            return output / "model"
+        training, report = prepare(config, loss, accelerator)
+        for line in report.lines():
+            tell(line)
         accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            if not output.exists():
+                with writing(output):
+                    output.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(output))
+            held_out_report = training.held_out.report if training.held_out else None
+            open_folder(output, config, report, held_out_report, training.loss, made_from, overwrite)
+        accelerator.wait_for_everyone()
+        _run(training, report)
     accelerator.free_memory()
     return output / "model"
 
 
-def _draw(output: Path) -> None:
+def _run(training: Training, report: DataReport) -> None:
+    """Take the run's steps, those that are left, and write its model."""
+    config, accelerator, output = training.config, training.accelerator, training.output
+    start = _start(training)
+    if start.step and accelerator.is_main_process:
+        say(f"continues from step {start.step} of {training.steps}")
+    names = config.tracker if accelerator.is_main_process else ()
+    with trackers(names, output, config.as_dict(), start.step) as tracked:
+        evaluate = evaluator(training, partial(tracked.log, prefix="eval/"))
+        window = train(training, start, evaluate=evaluate, log=partial(tracked.log, prefix="train/"))
+        save_end(training, window)
+        save_model(training, report)
+        if accelerator.is_main_process:
+            checkpoint.remove(output / "checkpoints", training.steps)
+            _complete(output, training.loss, config)
+        accelerator.wait_for_everyone()
+
+
+def _complete(output: Path, loss: Loss, config: AlignConfig) -> None:
+    """Write what the model on disk did not wait for, and what a kill may have kept from being written."""
+    judge_card(output / "model", loss, config.loss)
+    if (output / "curves.html").exists():
+        return
     try:
         draw_curves([output], output / "curves.html")
     except Exception as error:  # the model is saved: no picture is worth a failed run

@@ -1,5 +1,6 @@
 """Checkpoints: everything that a killed run needs to end with the weights of an undisturbed one."""
 
+import contextlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import load
 
 from trainer.engine import is_sharded
 from trainer.errors import TrainerError
@@ -77,6 +79,11 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
     Raises:
         TrainerError: the data or the loss is not what the checkpoint was made with, or a file of it is damaged.
     """
+    if accelerator.num_processes > position.processes:  # each process has its own random state
+        raise TrainerError(
+            f"{path}: is of {position.processes} process(es), and {accelerator.num_processes} were started; start at "
+            f"most {position.processes}, give another --output, or start anew with --overwrite"
+        )
     if position.fingerprint != fingerprint:
         raise TrainerError(
             f"{path}: the data or the loss file changed since this checkpoint; "
@@ -86,6 +93,7 @@ def restore(accelerator: Accelerator, path: Path, position: Position, fingerprin
     try:
         if not states.exists():  # accelerate would only log it, and the run would end with other weights
             raise FileNotFoundError(f"{states.name}: missing")
+        load(states)  # so it would, were they damaged
         accelerator.load_state(str(path), **_partly(accelerator))
     except Exception as error:  # safetensors, PyTorch and pickle each say it in their own way
         reason = " ".join(str(error).split())[:160] or type(error).__name__
@@ -114,6 +122,15 @@ def remove_unfinished(folder: Path) -> None:
     """Remove what a kill left of a checkpoint that was being written."""
     for path in folder.glob(".step-*.partial"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def remove(folder: Path, step: int) -> None:
+    """Remove the checkpoint of a step, if there is one, and the folder, if it is empty then."""
+    for path in _steps(folder):
+        if int(path.name.removeprefix("step-")) == step:
+            shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _steps(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from trainer.feedback import learns_from_labels
 from trainer.held_out import HeldOut, held_out, set_aside
 from trainer.models import context_length
 from trainer.order import Order
-from trainer.probe import sees_its_batch, wrong_first_step
+from trainer.probe import check_inputs_stay, sees_its_batch, wrong_first_step
 from trainer.reference_point import NEEDS_MISMATCHED, NEEDS_OTHERS
 from trainer.tokens import DataReport, TokenTable, tokenize
 
@@ -88,6 +88,7 @@ def read_examples(
 
 def _try(loss: Loss, config: AlignConfig, tell: Callable[[str], None]) -> None:
     """Warn of what the loss does to made-up examples."""
+    check_inputs_stay(loss)
     if sees_its_batch(loss):
         tell(
             f"warning: {loss.name} makes an example's loss depend on those beside it: it is told one process's "

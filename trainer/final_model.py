@@ -1,6 +1,6 @@
 """What a run trained, as files that others load: a model, or an adapter of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer import adapters
 from trainer.config import AlignConfig
 from trainer.engine import gathered, is_sharded
+from trainer.errors import TrainerError
 from trainer.models import DTYPES, load_model
 
 
@@ -23,11 +24,15 @@ def write_model(accelerator: Accelerator, policy: Any, config: AlignConfig, stop
         config: the run's settings.
         stops: tokens that end a completion, for a model that does not say so.
         folder: that the main process writes to.
+
+    Raises:
+        TrainerError: a weight is not finite.
     """
     weights = gathered(accelerator, policy) if is_sharded(accelerator) else None
     if not accelerator.is_main_process:
         return
     model, dtype = accelerator.unwrap_model(policy).model, DTYPES[config.dtype]
+    _check_finite(model.named_parameters() if weights is None else weights.items())
     if not adapters.is_adapted(model):
         _write(model.to(dtype) if weights is None else _whole(model, weights, dtype), stops, folder)
         return
@@ -37,6 +42,13 @@ def write_model(accelerator: Accelerator, policy: Any, config: AlignConfig, stop
         for name in (adapters.SETTINGS, adapters.WEIGHTS):
             (folder / name).unlink()
         _write(merged, stops, folder)
+
+
+def _check_finite(weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Check the last step, which no later loss has."""
+    for name, weight in weights:
+        if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
+            raise TrainerError(f"{name}: not finite after the last step; no model is written; lower --learning-rate")
 
 
 def _write(model: Any, stops: Sequence[int], folder: Path) -> None:

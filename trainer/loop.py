@@ -8,6 +8,7 @@ import numpy as np
 
 from trainer import checkpoint, metrics
 from trainer.checkpoint import Position
+from trainer.errors import TrainerError
 from trainer.metrics import Window
 from trainer.progress import Report, progress, say
 from trainer.schedule import learning_rate
@@ -27,8 +28,8 @@ def train(
     *,
     evaluate: Callable[[int, Report], None] = _nothing,
     log: Callable[[dict[str, Any]], None] = _nothing,
-) -> None:
-    """Take every step from `start` on.
+) -> Window:
+    """Take every step from `start` on; return the metrics since the last logged line.
 
     Args:
         training: what it works with.
@@ -79,12 +80,34 @@ def train(
                 report(done, metrics.shown(line))
             if stop or (done % config.save_steps == 0 and done < training.steps):
                 _save(training, done, window)
+                if accelerator.is_main_process:
+                    say(f"checkpoint at step {done}; the same command continues from it")
             if stop:
                 raise KeyboardInterrupt
             evaluate(done, report)
+    return window
 
 
-def _save(training: Training, step: int, window: Window) -> None:
+def save_end(training: Training, window: Window) -> None:
+    """Save the last step, so that a model that cannot be written costs no step; called by every process.
+
+    Args:
+        training: what the loop has worked with.
+        window: as the loop left it.
+
+    Raises:
+        TrainerError: it cannot be written either, and other processes wait.
+    """
+    try:
+        _save(training, training.steps, window, more=1)
+    except TrainerError as error:
+        if training.accelerator.num_processes > 1:  # the others wait for this one
+            raise
+        checkpoint.remove_unfinished(training.output / "checkpoints")
+        say(f"warning: {error}; the model may need less room, and is written next")
+
+
+def _save(training: Training, step: int, window: Window, *, more: int = 0) -> None:
     position = Position(
         step=step,
         window=window,
@@ -93,6 +116,4 @@ def _save(training: Training, step: int, window: Window) -> None:
         running_mean=training.running.value,
     )
     folder = training.output / "checkpoints"
-    checkpoint.save(training.accelerator, folder, position, keep=training.config.keep)
-    if training.accelerator.is_main_process:
-        say(f"checkpoint at step {step}; the same command continues from it")
+    checkpoint.save(training.accelerator, folder, position, keep=training.config.keep + more)

@@ -15,20 +15,43 @@ def sees_its_batch(loss: Loss) -> bool:
     A loss that cannot be computed of one example counts as one that sees its batch.
 
     Raises:
-        HaloTheoryError: it cannot be computed, or gives whole numbers, which have no gradient.
+        HaloTheoryError: it cannot be computed, or gives whole numbers, which have no gradient, or a sum, whose gradient
+            would grow with the microbatch.
     """
     batch = _arguments(loss)
     with torch.no_grad():
-        losses = loss(**batch)
+        losses = loss(**{name: value.clone() for name, value in batch.items()})
         if not losses.is_floating_point():
             raise loss.error(f"returned {str(losses.dtype).removeprefix('torch.')}; return floating-point losses")
-        together = losses.mean()
         try:
-            alone = [loss(**{name: value[at : at + 1] for name, value in batch.items()}) for at in range(_EXAMPLES)]
+            each = [loss(**{name: value[at : at + 1] for name, value in batch.items()}) for at in range(_EXAMPLES)]
         except HaloTheoryError:
             return True
-        apart = torch.stack([one.mean() for one in alone]).mean()
-        return not torch.allclose(together, apart, rtol=1e-5, atol=1e-6, equal_nan=True)  # casts to float32 included
+        apart = torch.stack([one.mean() for one in each])
+        if _alike(losses.mean(), apart.mean()):
+            return False
+        if not losses.dim() and _alike(losses, apart.sum()):
+            raise loss.error("returned the sum of the losses; return one loss per example, or their mean")
+        return True
+
+
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return torch.allclose(one, other, rtol=1e-5, atol=1e-6, equal_nan=True)  # casts to float32 included
+
+
+def check_inputs_stay(loss: Loss) -> None:
+    """Check that a loss leaves what it is told as it was: the metrics are made of the same tensors.
+
+    Raises:
+        HaloTheoryError: it writes into an argument, or cannot be computed.
+    """
+    told = _arguments(loss)
+    before = {name: value.clone() for name, value in told.items()}
+    with torch.no_grad():
+        loss(**told)
+    for name, value in told.items():
+        if not torch.equal(value, before[name]):
+            raise loss.error(f"writes in place into '{name}'; write it out of place: {name} = {name}.mul(2), not mul_")
 
 
 def wrong_first_step(loss: Loss) -> str | None:

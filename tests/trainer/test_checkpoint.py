@@ -1,5 +1,6 @@
 """Runs that are killed, told to stop, finished, or told something else than before."""
 
+import errno
 import os
 import shutil
 import signal
@@ -8,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +21,7 @@ from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, same_we
 from trainer import checkpoint, metrics
 from trainer.cli import app
 from trainer.errors import HaloTheoryError
+from trainer.files import locked
 from trainer.metrics import CLOCKED, Window
 from trainer.stopping import told_to_stop
 
@@ -167,7 +171,11 @@ def test_changed_data_are_refused_by_a_run_in_progress(killed: Path, trainer: Ca
     write_jsonl(killed.parent / "thumbs.jsonl", thumbs(30))
     ended = trainer(*WORDS, "--output", "out")
     assert ended.status == 2
-    assert "the data or the loss file changed since this checkpoint" in ended.stderr
+    assert (
+        "holds a run, and since it began this changed: data thumbs.jsonl, eval data thumbs.jsonl; give" in ended.stderr
+    )
+    (killed / "sources.json").unlink()  # as of an older run: the tokens tell
+    assert "the data or the loss file changed since this checkpoint" in trainer(*WORDS, "--output", "out").stderr
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.bin"])
@@ -188,6 +196,72 @@ def test_a_checkpoint_without_its_random_states_is_not_continued(killed: Path, t
     ended = trainer(*WORDS, "--output", "out")
     assert ended.status == 2
     assert "random_states_0.pkl: missing" in ended.stderr
+
+
+def test_damaged_random_states_are_not_passed_over(killed: Path, trainer: Callable[..., Ended]) -> None:
+    (damaged, _) = checkpoint.last(killed / "checkpoints") or pytest.fail("no checkpoint")
+    states = damaged / "random_states_0.pkl"
+    states.write_bytes(states.read_bytes()[:100])
+    ended = trainer(*WORDS, "--output", "out")
+    assert ended.status == 2
+    assert f"{damaged.name}: the checkpoint cannot be loaded" in ended.stderr
+
+
+def test_a_checkpoint_of_fewer_processes_is_not_blamed(killed: Path) -> None:
+    (path, position) = checkpoint.last(killed / "checkpoints") or pytest.fail("no checkpoint")
+    two: Any = SimpleNamespace(num_processes=2, process_index=1)
+    with pytest.raises(HaloTheoryError, match=r"is of 1 process.es., and 2 were started; start at most 1"):
+        checkpoint.restore(two, path, position, position.fingerprint)
+
+
+def test_a_model_that_cannot_be_written_costs_no_step(
+    killed: Path, runs: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.run_folder.write_model", full)
+        ended = trainer(*WORDS, "--output", "out")
+    assert ended.status == 2
+    assert "out/model: cannot be written: No space left on device" in ended.stderr
+    ended = trainer(*WORDS, "--output", "out")
+    assert "continues from step 20 of 20" in ended.stderr
+    assert_same_run(killed, runs / "whole")
+    assert not (killed / "checkpoints" / "step-000020").exists()
+
+
+def test_two_runs_do_not_write_to_one_folder(killed: Path, trainer: Callable[..., Ended]) -> None:
+    with locked(killed):
+        for words in ((), ("--overwrite",)):
+            ended = trainer(*WORDS, "--output", "out", *words)
+            assert ended.status == 2
+            assert f"out: another process (PID {os.getpid()}) is writing here" in ended.stderr
+    assert trainer(*WORDS, "--output", "out").status == 0
+    assert not (killed / ".lock").exists()
+
+
+@pytest.mark.parametrize("option", ["--reference-model", "--eval-data", "--loss"])
+def test_overwrite_does_not_remove_what_the_run_reads(
+    workplace: Path, trainer: Callable[..., Ended], option: str
+) -> None:
+    words = ("align", "--model", "model", "--data", "thumbs.jsonl", "--max-steps", "1", "--output", "out")
+    assert trainer(*words).status == 0
+    shutil.copy("thumbs.jsonl", "out/model/rows.jsonl")
+    Path("out/model/mine.py").write_text("def loss(policy_logps):\n    return -policy_logps\n")
+    given = {"--reference-model": "out/model", "--eval-data": "out/model/rows.jsonl", "--loss": "out/model/mine.py"}
+    ended = trainer(*words, "--overwrite", option, given[option])
+    assert ended.status == 2
+    assert "lies in it; give another --output" in ended.stderr
+    assert (workplace / "out" / "model" / "model.safetensors").exists()
+
+
+def test_weights_that_the_last_step_broke_are_not_written(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    words = ("align", "--model", "model", "--data", "thumbs.jsonl", "--max-steps", "1", "--output", "out")
+    ended = trainer(*words, "--learning-rate", "1e300")
+    assert ended.status == 2
+    assert "not finite after the last step; no model is written; lower --learning-rate" in ended.stderr
+    assert not (workplace / "out" / "model").exists()
 
 
 def test_a_finished_run_says_so_and_does_nothing(workplace: Path, trainer: Callable[..., Ended]) -> None:

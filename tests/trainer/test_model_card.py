@@ -122,7 +122,11 @@ def test_an_interruption_while_the_loss_is_checked_leaves_the_model(
     def interrupted(loss: object, spec: str) -> list[str]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run_folder, "verdict_lines", interrupted)
-    assert trainer(*ALIGN, "--max-steps", "1").status == 130
-    assert "- **not checked**" in read_card(workplace / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "verdict_lines", interrupted)
+        assert trainer(*ALIGN, "--max-steps", "1").status == 130
+    assert "- **not checked yet**" in read_card(workplace / "out")
+    monkeypatch.setattr("trainer.align.draw_curves", lambda folders, output: output.write_text("drawn"))
     assert "this run is finished" in trainer(*ALIGN, "--max-steps", "1").stderr
+    assert "not checked yet" not in read_card(workplace / "out")
+    assert (workplace / "out" / "curves.html").exists()

@@ -9,7 +9,7 @@ from halotheory import losses
 from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
 from trainer.errors import HaloTheoryError
-from trainer.probe import sees_its_batch, wrong_first_step
+from trainer.probe import check_inputs_stay, sees_its_batch, wrong_first_step
 
 
 @pytest.mark.parametrize("name", losses.__all__)
@@ -101,3 +101,19 @@ def test_a_loss_without_a_gradient_is_told_before_any_data_is_read(tmp_path: Pat
     (tmp_path / "mine.py").write_text(f"{decorator}def loss(policy_logps):\n    return -policy_logps.detach()\n")
     with pytest.raises(HaloTheoryError, match=r"mine\.py:[13]: loss\(\) returned losses that do not depend"):
         wrong_first_step(load_loss(str(tmp_path / "mine.py")))
+
+
+def test_the_sum_of_a_batch_is_refused_for_its_gradient_would_grow_with_the_microbatch(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def loss(policy_logps):\n    return -policy_logps.sum()\n")
+    with pytest.raises(HaloTheoryError, match="returned the sum of the losses; return one loss per example, or their"):
+        sees_its_batch(load_loss(str(tmp_path / "mine.py")))
+
+
+@pytest.mark.parametrize("write", ["reference_logps.mul_(2)", "desirable.logical_not_()", "policy_logps.data.add_(1)"])
+def test_a_loss_that_writes_into_what_it_is_told_is_refused(tmp_path: Path, write: str) -> None:
+    """The metrics would be of what it wrote."""
+    source = "def loss(policy_logps, reference_logps, desirable):\n"
+    source += f"    {write}\n    return (reference_logps - policy_logps) * (2.0 * desirable - 1)\n"
+    (tmp_path / "mine.py").write_text(source)
+    with pytest.raises(HaloTheoryError, match=f"mine.py:1: .* writes in place into '{write.split('.')[0]}'"):
+        check_inputs_stay(load_loss(str(tmp_path / "mine.py")))
