@@ -1,6 +1,7 @@
 """Engines that sample completions: transformers, or vLLM where it is installed."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,6 +18,9 @@ Prompts = Sequence[Sequence[int]]
 Sampled = tuple[list[int], bool]
 """Tokens before the stop token, and whether there was one."""
 
+_COLDEST = 1e-30
+"""Logits are float32 and are divided by the temperature: below this it makes infinities of them."""
+
 Engine = Callable[[Prompts, int], list[Sampled]]
 """From prompts and the number of their batch to one completion of each: a function of (seed, batch, prompts)."""
 
@@ -29,8 +33,13 @@ def start_engine(config: SampleConfig, codec: Codec) -> Engine:
         codec: of the model; completions end at any of its stops.
 
     Raises:
-        TrainerError: no such model, or vLLM is asked for and not installed.
+        TrainerError: no such model, vLLM is asked for and not installed, or a temperature too small to divide by.
     """
+    if 0 < config.temperature < _COLDEST:
+        raise TrainerError(
+            f"--temperature {config.temperature}: too small to divide by; "
+            f"give 0, which is greedy, or at least {_COLDEST}"
+        )
     if config.engine == "vllm":
         return _vllm(config, codec)
     model = load_model(config.model, dtype=DTYPES[config.dtype]).to(_device())
@@ -46,8 +55,11 @@ def generate(model: Any, codec: Codec, prompts: Prompts, config: SampleConfig, *
         prompts: tokens, not empty; padded on the left here.
         config: temperature, top_p, max_new_tokens, seed.
         batch: which batch this is; the samples are a function of (seed, batch).
+
+    Raises:
+        TrainerError: the model computes no probabilities.
     """
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, LogitsProcessorList
 
     device, width = model.device, max(map(len, prompts))
     pad = codec.stops[0]
@@ -70,8 +82,30 @@ def generate(model: Any, codec: Codec, prompts: Prompts, config: SampleConfig, *
     model.generation_config = settings
     torch.manual_seed(_seed(config, batch))
     with torch.inference_mode():
-        output: Tensor = model.generate(input_ids=input_ids, attention_mask=attention_mask, generation_config=settings)
+        output: Tensor = model.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            generation_config=settings,
+            logits_processor=LogitsProcessorList([partial(_finite, model, config)]),  # before the temperature
+        )
     return [_before_stop(ids, codec.stops) for ids in output[:, width:].tolist()]
+
+
+def _finite(model: Any, config: SampleConfig, input_ids: Tensor, logits: Tensor) -> Tensor:
+    """Return the logits as they are; sampling from NaN ends in a crash, on a GPU in one that names nothing.
+
+    Raises:
+        TrainerError: a sequence has no greatest logit, as with NaN anywhere.
+    """
+    if logits.amax(dim=-1).isfinite().all():  # -inf for tokens that never come is well
+        return logits
+    broken = next((name for name, one in model.named_parameters() if not one.isfinite().all()), None)
+    why = f"its weights are not finite ({broken})" if broken else f"its weights are finite, --dtype is {config.dtype}"
+    remedy = "give a model that trained without NaN" if broken else "give --dtype float32, or another model"
+    raise TrainerError(
+        f"--model {config.model}: its logits are not finite, so there is nothing to sample from at --temperature "
+        f"{config.temperature}: {why}; {remedy}"
+    )
 
 
 def _vllm(config: SampleConfig, codec: Codec) -> Engine:
