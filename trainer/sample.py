@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from trainer.codec import Codec, Limits
 from trainer.config import SampleConfig, differing_keys
 from trainer.data import Row, check_row, format_of, read_rows
 from trainer.errors import TrainerError
-from trainer.files import write_text, writing
+from trainer.files import locked, output_file, write_text, writing
 from trainer.generation import Sampled, start_engine
+from trainer.model_digest import model_digest
 from trainer.models import context_length, load_codec, quiet
 from trainer.progress import progress, say
 
 _JUDGED = ("completion", "label", "chosen", "rejected")
 """Columns about other completions than the sampled ones, which they would mislabel."""
+
+_SUFFIXES = {".jsonl", ".ndjson", ".json"}
+"""What the names of files end in that are read as JSON lines."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,24 +51,32 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
 
     `completion` is the text before the stop token; `finished` says whether there was one. Batches follow the
     order of the rows, and each has its own seed, so that an interrupted run continues with the same samples:
-    whole batches wait in FILE.partial, and FILE.run.json tells which command they are of.
+    whole batches wait in FILE.partial, and FILE.run.json tells which command they are of, and of which weights.
 
     Raises:
-        TrainerError: prompts, a model or an output file that cannot be used.
+        TrainerError: prompts, a model or an output file that cannot be used, or that another process writes to.
     """
     quiet()
-    output = Path(config.output)
+    output = _output(config)
     rows = _prompts(config)
     wanted = _record(config, rows)
     if _finished(output, config, wanted, overwrite):
         say(f"{output}: these samples are finished")
-        return output
+        return Path(config.output)
+    with locked(output):
+        if not _finished(output, config, wanted, overwrite):  # by another process, meanwhile
+            _write(output, config, rows, wanted, overwrite)
+    return Path(config.output)
+
+
+def _write(output: Path, config: SampleConfig, rows: list[Row], wanted: dict[str, Any], overwrite: bool) -> None:
+    """Sample what is not yet in the partial file, and give that its name."""
     context, codec = context_length(config.model), load_codec(config.model, config.chat_template)
     suffix = codec.encode([config.suffix])[0] if config.suffix else []
     prompts = _cut([[*prompt, *suffix] for prompt in codec.prompts(rows)], config, context, codec)
     generate = start_engine(config, codec)
     _begin(output, wanted, overwrite)
-    partial = output.with_name(output.name + ".partial")
+    partial = _partial_path(output)
     every = batches(len(rows), config.samples, config.batch_size)
     done = _done(partial, list(map(len, every)))
     if done:
@@ -89,7 +102,6 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
         partial.replace(output)
     if retokenised:
         say(f"{retokenised} completions have other tokens than the tokenizer gives their text; training takes the text")
-    return output
 
 
 def _lines(rows: Sequence[Row], batch: Batch, texts: list[str], sampled: Sequence[Sampled]) -> list[str]:
@@ -137,16 +149,49 @@ def _cut(prompts: list[list[int]], config: SampleConfig, context: int | None, co
     return cut
 
 
+def _output(config: SampleConfig) -> Path:
+    """Return the file to be written.
+
+    Raises:
+        TrainerError: a name that promises another format, or that cannot be written.
+    """
+    output = output_file(config.output)
+    if output.suffix not in _SUFFIXES:
+        raise TrainerError(f"--output {config.output}: samples are JSON lines; give a name that ends in .jsonl")
+    return output
+
+
 def _record(config: SampleConfig, rows: list[Row]) -> dict[str, Any]:
-    """Return what tells these samples from others."""
+    """Return what tells these samples from others: the settings, and digests of what they name."""
     values = json.dumps([row.values for row in rows], default=str).encode()
-    wanted = {**asdict(config), "prompts": hashlib.sha256(values).hexdigest()}
+    wanted = {
+        **asdict(config),
+        "prompts": hashlib.sha256(values).hexdigest(),
+        "model_digest": model_digest(config.model),
+        "chat_template_digest": _template_digest(config.chat_template),
+    }
     wanted.pop("output")
     return wanted
 
 
+def _template_digest(name: str | None) -> str | None:
+    with suppress(OSError):  # loading it says so
+        return hashlib.sha256(Path(name).read_bytes()).hexdigest() if name else None
+    return None
+
+
 def _record_path(output: Path) -> Path:
     return output.with_name(output.name + ".run.json")
+
+
+def _partial_path(output: Path) -> Path:
+    return output.with_name(output.name + ".partial")
+
+
+def _is_begun(output: Path) -> bool:
+    """Whether there are samples already: a command that failed before the first leaves the next one free."""
+    partial = _partial_path(output)
+    return output.exists() or (partial.exists() and partial.stat().st_size > 0)
 
 
 def _finished(output: Path, config: SampleConfig, wanted: dict[str, Any], overwrite: bool) -> bool:
@@ -162,12 +207,10 @@ def _finished(output: Path, config: SampleConfig, wanted: dict[str, Any], overwr
     if overwrite:
         return False
     if _record_path(output).exists():
-        stored = json.loads(_record_path(output).read_text(encoding="utf-8"))
-        changed = differing_keys(stored, wanted)
-        if changed:
+        changed = _changed(_stored(_record_path(output)), wanted)
+        if changed and _is_begun(output):
             raise TrainerError(
-                f"{output}: holds samples of another configuration ({', '.join(changed)} changed); "
-                "give another --output, or --overwrite"
+                f"{output}: holds samples of another configuration ({changed}); give another --output, or --overwrite"
             )
         return output.exists()
     if output.exists():
@@ -175,10 +218,36 @@ def _finished(output: Path, config: SampleConfig, wanted: dict[str, Any], overwr
     return False
 
 
+def _stored(path: Path) -> dict[str, Any]:
+    """Return the record of an earlier run.
+
+    Raises:
+        TrainerError: the file is none.
+    """
+    with suppress(OSError, ValueError):
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(stored, dict):
+            return stored
+    raise TrainerError(f"{path}: is no record of trainer sample; give another --output, or --overwrite")
+
+
+def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Return what is not as it was when the samples were begun, in words; "" where all is."""
+    if "model_digest" not in stored:
+        return "an older version wrote them, and not which weights they are of"
+    names = differing_keys(stored, wanted)
+    besides = {f"{name}_digest" for name in names}  # another name says enough
+    told = {
+        "model_digest": f"the files of model {wanted['model']}",
+        "chat_template_digest": f"the text of {wanted['chat_template']}",
+    }
+    return ", ".join(told.get(name, name) for name in names if name not in besides) + " changed" if names else ""
+
+
 def _begin(output: Path, wanted: dict[str, Any], overwrite: bool) -> None:
     """Write down which samples are begun; with `overwrite`, remove older ones."""
-    if overwrite or not _record_path(output).exists():
-        for old in (output, output.with_name(output.name + ".partial")):
+    if overwrite or not _record_path(output).exists() or not _is_begun(output):
+        for old in (output, _partial_path(output)):
             old.unlink(missing_ok=True)
         write_text(_record_path(output), json.dumps(wanted, indent=2) + "\n")
 

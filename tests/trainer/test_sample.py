@@ -14,11 +14,13 @@ import torch
 
 from halotheory.contract import load_loss
 from tests.trainer.conftest import Ended
-from tests.trainer.tiny import make_model, make_tokenizer, write_jsonl
+from tests.trainer.tiny import CHAT_TEMPLATE, make_model, make_tokenizer, write_jsonl
 from trainer import generation
 from trainer.codec import Codec, Limits
 from trainer.config import SampleConfig
 from trainer.data import read_rows
+from trainer.errors import TrainerError
+from trainer.files import locked
 from trainer.sample import batches, sample
 from trainer.tokens import tokenize
 
@@ -226,6 +228,88 @@ def test_a_finished_file_is_left_alone_and_another_configuration_refused(trainer
 
 
 @pytest.mark.usefixtures("prompts")
+def test_samples_of_other_weights_or_another_template_are_not_taken_for_these(trainer: Callable[..., Ended]) -> None:
+    Path("chat.jinja").write_text(CHAT_TEMPLATE)
+    words = ("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl", "--max-new-tokens", "2")
+    words += ("--chat-template", "chat.jinja")
+    assert trainer(*words).status == 0
+    Path("chat.jinja").write_text(CHAT_TEMPLATE + " ")
+    assert "another configuration (the text of chat.jinja changed)" in trainer(*words).stderr
+    Path("chat.jinja").write_text(CHAT_TEMPLATE)
+    make_model(seed=1).save_pretrained("model")
+    ended = trainer(*words)
+    assert ended.status == 2
+    assert ended.stderr == (
+        "error: s.jsonl: holds samples of another configuration (the files of model model changed); "
+        "give another --output, or --overwrite\n"
+    )
+    assert trainer(*words, "--overwrite").status == 0
+    record = json.loads(Path("s.jsonl.run.json").read_text())
+    del record["model_digest"]
+    Path("s.jsonl.run.json").write_text(json.dumps(record))
+    assert "an older version wrote them, and not which weights they are of" in trainer(*words).stderr
+
+
+@pytest.mark.usefixtures("prompts")
+def test_a_killed_run_is_not_continued_with_other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = generation.generate
+
+    def interrupted(*words: Any, **named: Any) -> Any:
+        if named["batch"]:
+            raise KeyboardInterrupt
+        return real(*words, **named)
+
+    monkeypatch.setattr(generation, "generate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sample(config(batch_size=2))
+    make_model(seed=1).save_pretrained("model")
+    with pytest.raises(TrainerError, match="the files of model model changed"):
+        sample(config(batch_size=2))
+
+
+@pytest.mark.usefixtures("prompts")
+def test_two_processes_do_not_sample_into_one_file(trainer: Callable[..., Ended]) -> None:
+    with locked(Path("s.jsonl")):
+        ended = trainer("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl")
+    assert (ended.status, "s.jsonl: another process (PID " in ended.stderr) == (2, True)
+    assert not list(Path.cwd().glob("s.jsonl*"))
+
+
+@pytest.mark.usefixtures("prompts")
+@pytest.mark.parametrize("temperature", ["0", "1"])
+def test_weights_that_are_not_finite_are_one_error(trainer: Callable[..., Ended], temperature: str) -> None:
+    model = make_model()
+    model.model.layers[1].mlp.up_proj.weight.data[3, 4] = torch.nan
+    model.save_pretrained("model")
+    words = ("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl", "--max-new-tokens", "2")
+    words += ("--temperature", temperature)
+    ended = trainer(*words)
+    assert ended.status == 2
+    assert "error: --model model: its logits are not finite" in ended.stderr
+    assert f"at --temperature {float(temperature)}: its weights are not finite (model.layers.1.mlp.up" in ended.stderr
+    make_model().save_pretrained("model")
+    assert trainer(*words).status == 0  # nothing was sampled, so nothing is in the way
+
+
+@pytest.mark.usefixtures("prompts")
+@pytest.mark.parametrize("record", ["{", "[]", "\udcff"])
+def test_a_damaged_record_is_one_error(trainer: Callable[..., Ended], record: str) -> None:
+    Path("s.jsonl").write_text("{}\n")
+    Path("s.jsonl.run.json").write_bytes(record.encode("utf-8", "surrogateescape"))
+    ended = trainer("sample", "--model", "model", "--data", "p.jsonl", "--output", "s.jsonl")
+    assert ended.status == 2
+    assert "s.jsonl.run.json: is no record of trainer sample; give another --output, or --overwrite" in ended.stderr
+
+
+@pytest.mark.usefixtures("prompts")
+def test_samples_are_written_through_a_link(workplace: Path) -> None:
+    (workplace / "link.jsonl").symlink_to(workplace / "s.jsonl")
+    assert sample(config(output="link.jsonl")) == Path("link.jsonl")
+    assert (workplace / "link.jsonl").is_symlink()
+    assert len(lines("s.jsonl")) == 5
+
+
+@pytest.mark.usefixtures("prompts")
 def test_a_prompt_longer_than_the_context_loses_its_beginning(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -269,6 +353,15 @@ def test_a_refused_command_leaves_the_next_one_free(prompts: Path, trainer: Call
         ),
         (PROMPTS, ("--model", "none/at/all"), "--model none/at/all: no such folder"),
         (PROMPTS, ("--output", "p.jsonl"), "p.jsonl: it is the data"),
+        (PROMPTS, ("--output", "s.parquet"), "--output s.parquet: samples are JSON lines; give a name that ends in"),
+        (PROMPTS, ("--output", "s.jsonl.gz"), "--output s.jsonl.gz: samples are JSON lines; give a name that ends in"),
+        (PROMPTS, ("--output", "s" * 250 + ".jsonl"), "the file's name has 256 bytes; give one of at most 234"),
+        (PROMPTS, ("--output", "s\udcff.jsonl"), "--output 's\\udcff.jsonl': the name is not UTF-8"),
+        (
+            PROMPTS,
+            ("--temperature", "1e-320", "--max-new-tokens", "6"),
+            "--temperature 1e-320: too small to divide by; give 0, which is greedy",
+        ),
     ],
 )
 def test_bad_input(
