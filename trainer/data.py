@@ -4,6 +4,7 @@ import codecs
 import gzip
 import json
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,14 +53,14 @@ def read_rows(source: str, split: str = "train") -> Iterator[Row]:
     """
     path = Path(source)
     name = path.name.removesuffix(".gz")
-    if path.is_file():
+    if os.path.isfile(path):  # unlike a Path's own, no error for a name that no file can have
         readers = {".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json_file, ".parquet": _parquet}
         reader = readers.get(Path(name).suffix)
         if reader is None:
             raise TrainerError(f"{path}: unknown kind of file; give .jsonl, .json or .parquet, gzipped or not")
         yield from reader(path)
-    elif path.is_dir() or Path(name).suffix in _FILE_SUFFIXES or source.count("/") > 1:
-        kind = "is a folder; name one file in it" if path.is_dir() else "no such file"
+    elif os.path.isdir(path) or Path(name).suffix in _FILE_SUFFIXES or source.count("/") > 1:
+        kind = "is a folder; name one file in it" if os.path.isdir(path) else "no such file"
         raise TrainerError(f"{path}: {kind}")
     else:
         yield from _hub(source, split)
@@ -206,16 +207,34 @@ def _open(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if zipped else path.open("rb")  # type: ignore[return-value]
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
+def _text(raw: bytes, place: str) -> str:
+    """Return bytes of JSON as text, without a byte order mark.
+
+    Raises:
+        TrainerError: they are not UTF-8; those of UTF-16 may be by chance, but JSON has no zero bytes.
+    """
+    reason = "it holds zero bytes, as UTF-16 does" if b"\0" in raw else ""
+    try:
+        text = raw.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        text, reason = "", reason or f"{error.reason}, {error.object[error.start]:#x}"
+    if reason:
+        raise TrainerError(f"{place}: is not UTF-8: {reason}; save the file as UTF-8")
+    return text
+
+
+def _json_lines(path: Path, expected: str = "") -> Iterator[Row]:
+    """Yield the rows of JSON lines; `expected` is what the error for malformed JSON ends with."""
     line = 0
     try:
         with _open(path) as file:
             for line, raw in enumerate(file, start=1):
                 if raw.strip():
-                    place, values = f"{path}:{line}", json.loads(raw.rstrip(), object_pairs_hook=_unrepeated)
+                    place = f"{path}:{line}"
+                    values = json.loads(_text(raw.rstrip(), place), object_pairs_hook=_unrepeated)
                     yield Row(place=place, values=_object(values, place))
     except json.JSONDecodeError as error:
-        raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} (column {error.colno})") from error
+        raise TrainerError(f"{path}:{line}: malformed JSON: {error.msg} (column {error.colno}){expected}") from error
     except (ValueError, RecursionError) as error:
         raise TrainerError(f"{path}:{line}: malformed JSON: {error}") from error
     except (OSError, EOFError) as error:
@@ -228,11 +247,11 @@ def _json_file(path: Path) -> Iterator[Row]:
         with _open(path) as file:
             first = next((line.lstrip() for line in file if line.strip()), b"").removeprefix(codecs.BOM_UTF8)
         if not first.startswith(b"["):
-            yield from _json_lines(path)
+            yield from _json_lines(path, "; a .json file is one array of objects, or has one object on each line")
             return
         with _open(path) as file:
-            text = file.read().decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+            text = _text(file.read(), str(path))
+    except (OSError, EOFError) as error:
         raise TrainerError(f"{path}: cannot be read: {error}") from error
     try:
         items = json.loads(text, object_pairs_hook=_unrepeated)

@@ -47,6 +47,9 @@ def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
     assert [row.place for row in read_rows(str(path))] == [f"{path}:2", f"{path}:4"]
 
 
+UTF16 = '{"a": 1}\n'.encode("utf-16")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -59,7 +62,21 @@ def test_blank_lines_are_no_rows_and_count_as_lines(tmp_path: Path) -> None:
         ("d.json", b'[{"a": {"b": 1, "b": 1}}]', "d.json: malformed JSON: the key 'b' is given twice"),
         ("d.jsonl", b'{"a": 1' + b"0" * 5000 + b"}", "d.jsonl:1: malformed JSON: Exceeds the limit"),
         ("d.jsonl", b'{"a": 1}\n[1]\n', "d.jsonl:2: the row is [1] (list); expected an object"),
-        ("d.jsonl", b'{"a": 1}\n{"a": "\xff"}\n', "d.jsonl:2: malformed JSON: 'utf-8' codec"),
+        (
+            "d.jsonl",
+            b'{"a": 1}\n{"a": "\xff"}\n',
+            "d.jsonl:2: is not UTF-8: invalid start byte, 0xff; save the file as",
+        ),
+        ("d.jsonl", UTF16, "d.jsonl:1: is not UTF-8: it holds zero bytes, as UTF-16 does; save the file as UTF-8"),
+        ("d.jsonl", UTF16[2:], "d.jsonl:1: is not UTF-8: it holds zero bytes"),
+        ("d.json", f"[{UTF16.decode('utf-16')}]".encode("utf-16-le"), "d.json: is not UTF-8: it holds zero bytes"),
+        ("d.json", b'[{"a": "\xe9"}]', "d.json: is not UTF-8: invalid continuation byte, 0xe9; save the file as UTF-8"),
+        (
+            "d.json",
+            b'{\n  "a": 1\n}\n',
+            "d.json:1: malformed JSON: Expecting property name enclosed in double quotes (column 2); "
+            "a .json file is one array of objects, or has one object on each line",
+        ),
         ("d.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-9], "d.jsonl.gz:100: cannot be read"),
         ("d.json", b'[{"a": 1},\n{"a": }]', "d.json:2: malformed JSON: Expecting value (column 7)"),
         ("d.json", b"[1]", "d.json: row 1: the row is 1 (int)"),
@@ -88,7 +105,7 @@ def test_a_date_that_python_does_not_know_is_one_error(tmp_path: Path) -> None:
         list(read_rows(str(tmp_path / "d.parquet")))
 
 
-@pytest.mark.parametrize("name", ["none.jsonl", "a/b/none", "none.csv"])
+@pytest.mark.parametrize("name", ["none.jsonl", "a/b/none", "none.csv", "n" * 300 + ".jsonl"])
 def test_a_file_that_is_not_there(name: str) -> None:
     with pytest.raises(TrainerError, match=f"{name}: no such file"):
         list(read_rows(name))
