@@ -85,9 +85,9 @@ def standard(row: Row, form: str) -> Row:
         values["score"] = number(row, "score")
     for column in _CARRIED[form]:
         if row.values.get(column) is not None:
-            values[column] = _group(row) if column == "group" else number(row, column)
+            values[column] = _group(row) if column == "group" else float(number(row, column))
     if values.get("weight", 1) <= 0:
-        raise TrainerError(f"{row.place}: weight is {shown(values['weight'])}; expected a number above 0")
+        raise TrainerError(f"{row.place}: weight is {shown(row.values['weight'])}; expected a number above 0")
     for column in ("completion", "chosen", "rejected"):
         if column in values and is_empty(values[column]):
             raise UnusableRowError(f"empty {column}")

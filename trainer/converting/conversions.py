@@ -30,7 +30,7 @@ def thumb_of_score(row: Row, threshold: float) -> list[Row]:
         "prompt": row.values["prompt"],
         "completion": row.values["completion"],
         "label": score > threshold,
-        "weight": row.values.get("weight", abs(score - threshold)),
+        "weight": row.values.get("weight", float(abs(score - threshold))),
     }
     return [Row(place=row.place, values=values)]
 
@@ -95,5 +95,5 @@ def _pair(chosen: Row, rejected: Row) -> Row:
         "rejected": rejected.values["completion"],
     }
     if "score" in chosen.values:
-        values["margin"] = _score(chosen) - _score(rejected)
+        values["margin"] = float(_score(chosen) - _score(rejected))  # whole numbers may be larger than Parquet holds
     return Row(place=chosen.place, values=values)

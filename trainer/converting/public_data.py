@@ -37,13 +37,15 @@ def shp(row: Row, min_score_ratio: float | None = None) -> list[Row]:
         min_score_ratio: the least ratio of the higher score to the lower; none: any.
 
     Raises:
-        TrainerError: a missing column, a text or a score that is none.
+        TrainerError: a missing column, a text, a score or a label that is none.
         UnusableRowError: a tie, a label against the scores, too small a ratio.
     """
     score_a, score_b = number(row, "score_A"), number(row, "score_B")
     if score_a == score_b:
         raise UnusableRowError("both scores are equal")
     label = row.values.get("labels")
+    if label not in (None, 0, 1):  # text, which is true whatever it says
+        raise TrainerError(f"{row.place}: labels is {shown(label)}; expected 0 or 1, or no such column")
     if label is not None and bool(label) != (score_a > score_b):
         raise UnusableRowError("the label prefers the answer with the lower score")
     low, high = sorted((score_a, score_b))
@@ -106,7 +108,7 @@ def ultrafeedback_binarized(row: Row) -> list[Row]:
         for column, score in zip(("score_chosen", "score_rejected"), scores, strict=True):
             if problem := number_problem(score):
                 raise TrainerError(f"{row.place}: {column} {problem}")
-        values["margin"] = number(row, "score_chosen") - number(row, "score_rejected")
+        values["margin"] = float(number(row, "score_chosen") - number(row, "score_rejected"))
     return [Row(place=row.place, values=values)]
 
 

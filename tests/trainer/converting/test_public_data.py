@@ -89,6 +89,7 @@ def with_completion(**change: Any) -> dict[str, Any]:
         (hh, {**HH, "chosen": HUMAN + "\ud83d"}, "d:1: chosen holds half a character"),
         (shp, {**SHP, "score_A": float("nan")}, "d:1: score_A is NaN; expected a finite number"),
         (shp, {**SHP, "score_A": "12"}, 'd:1: score_A is "12" (str); expected a finite number'),
+        (shp, {**SHP, "labels": "0"}, 'd:1: labels is "0" (str); expected 0 or 1, or no such column'),
         (shp, {**SHP, "score_A": True}, "d:1: score_A is true (bool); expected a finite number"),
         (ultrafeedback, {**ULTRAFEEDBACK, "completions": "x"}, "expected a list of objects"),
         (ultrafeedback, with_completion(response=7), "d:1 completion 1: response is 7 (int); expected text"),
