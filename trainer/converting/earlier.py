@@ -45,12 +45,11 @@ def finished(output: Path, config: DataConfig, wanted: dict[str, Any], overwrite
 
 
 def remove_stale(output: Path) -> None:
-    """Remove the report and the held-out rows of an earlier command, which would be taken for those of this one."""
+    """Remove the held-out rows of an earlier command, which would be taken for those of this one."""
     try:
         names = [one["file"] for one in _stored_report(output)["written"]]
     except TrainerError:
         names = []
-    report_path(output).unlink(missing_ok=True)
     if held_out_path(output).name in names:
         held_out_path(output).unlink(missing_ok=True)
 

@@ -10,13 +10,14 @@ from trainer.converting.choosing import select, split
 from trainer.converting.earlier import finished, remove_stale, report_path
 from trainer.converting.options import check_options
 from trainer.converting.output import held_out_path, replacing, suffix_of, write
-from trainer.converting.pipeline import flow
-from trainer.converting.report import Report
+from trainer.converting.pipeline import Flow, flow
+from trainer.converting.report import Report, Written
 from trainer.converting.sources import Source, find
 from trainer.converting.spool import Spool
+from trainer.converting.steps import Step
 from trainer.converting.table import Table
 from trainer.errors import TrainerError
-from trainer.files import as_json, write_text, writing
+from trainer.files import as_json, check_utf8, locked, output_file, write_text, writing
 from trainer.progress import say
 
 
@@ -31,17 +32,29 @@ def convert(config: DataConfig, *, overwrite: bool = False) -> dict[str, Any]:
     Raises:
         TrainerError: data that cannot be read or converted, an output that holds something else.
     """
-    output = Path(config.output)
-    suffix_of(output)
+    suffix_of(Path(config.output))
+    output = output_file(config.output)
     sources = _sources(config, output)
     configuration = {name: value for name, value in config.as_dict().items() if name != "output"}
-    inputs = tuple(source.fingerprint() for source in sources)
-    stored = finished(output, config, {"configuration": configuration, "inputs": list(inputs)}, overwrite)
+    wanted = {"configuration": configuration, "inputs": [source.fingerprint() for source in sources]}
+    stored = finished(output, config, wanted, overwrite)
     if stored:
         say(f"{output}: these rows are finished")
         return stored
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
+    with locked(output):
+        report = _write(output, config, sources, wanted)
+    for line in report.lines():
+        say(line)
+    return report.as_dict()
+
+
+def _write(output: Path, config: DataConfig, sources: list[Source], wanted: dict[str, Any]) -> Report:
+    """Write the rows and the report, and return that.
+
+    The report comes first: rows without one, as a kill leaves them between the two, would be taken for another's.
+    """
     flows = [flow(one, config, output.parent, _Progress(one.name), at) for at, one in enumerate(sources)]
     check_options(config, flows)
     with Table(spool=Spool(output.parent), config=config) as table:
@@ -58,10 +71,18 @@ def convert(config: DataConfig, *, overwrite: bool = False) -> dict[str, Any]:
                 table.written(path, kept, write(temporary[path], suffix_of(path), map(table.spool.line, kept), columns))
                 for path, kept in parts.items()
             ]
+            report = _report(wanted, flows, table, steps, written)
             remove_stale(output)
-    report = Report(
-        configuration=configuration,
-        inputs=inputs,
+            write_text(report_path(output), as_json(report.as_dict()))
+    return report
+
+
+def _report(
+    wanted: dict[str, Any], flows: list[Flow], table: Table, steps: list[Step], written: list[Written]
+) -> Report:
+    return Report(
+        configuration=wanted["configuration"],
+        inputs=tuple(wanted["inputs"]),
         format=flows[0].plan.to,
         conversational=table.chat is True,
         columns_left_out={
@@ -70,10 +91,6 @@ def convert(config: DataConfig, *, overwrite: bool = False) -> dict[str, Any]:
         steps=tuple(steps),
         written=tuple(written),
     )
-    write_text(report_path(output), as_json(report.as_dict()))
-    for line in report.lines():
-        say(line)
-    return report.as_dict()
 
 
 class _Progress:
@@ -100,6 +117,7 @@ def _sources(config: DataConfig, output: Path) -> list[Source]:
     sources = [find(name, form, config.split) for name, form in zip(config.data, said, strict=True)]
     made = [output, held_out_path(output), report_path(output)]
     for path in (path for source in sources for path in source.files):
+        check_utf8(str(path), "--data")
         if any(one.exists() and one.samefile(path) for one in made):
             raise TrainerError(f"--output {output}: {path} is the data; give another --output")
     return sources

@@ -1,6 +1,7 @@
 """Where rows come from: files, folders of files, and data sets of the hub, read row by row."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,9 +123,9 @@ def find(name: str, said: str | None, split: str | None) -> Source:
         TrainerError: no such file or data set.
     """
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(name):  # unlike a Path's own, no error for a name that no file can have
         return Source(name=name, files=(path,), format=said)
-    if path.is_dir():
+    if os.path.isdir(name):
         return Source(name=name, files=_files(path, split or "train"), format=said)
     if name in PUBLIC_SETS:
         known = PUBLIC_SETS[name]

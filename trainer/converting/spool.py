@@ -6,6 +6,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,8 @@ class Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # of rows that nobody reads any more, for which the disk has no room
+            self._file.close()
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -86,7 +88,8 @@ class Spool:
                 yield [self.row(int(number)) for number in order[start:end]]
 
     def _read(self, number: int) -> tuple[bytes, bytes]:
-        self._file.flush()
+        with writing(self._folder):
+            self._file.flush()
         start, end = self._starts[number], self._starts[number + 1]
         place, _, line = os.pread(self._file.fileno(), end - start, start).partition(b"\t")
         return place, line

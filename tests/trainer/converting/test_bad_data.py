@@ -1,6 +1,9 @@
 """One line for each thing that a user of `trainer data` can get wrong; nothing is written."""
 
+import errno
+import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -108,6 +111,9 @@ WORDS = [
     ),
     ("--data pairs.jsonl --output thumbs.jsonl/out.jsonl", "thumbs.jsonl/out.jsonl: cannot be written"),
     ("--data pairs.jsonl --output model.jsonl", "--output model.jsonl: no regular file"),
+    (f"--data pairs.jsonl --output {'o' * 250}.jsonl", "the file's name has 256 bytes; give one of at most 234"),
+    (f"--data {'p' * 250}.jsonl --output out.jsonl", "ppp.jsonl: no such file"),
+    ("--data pairs.jsonl --output out\udcff.jsonl", "--output 'out\\udcff.jsonl': the name is not UTF-8"),
 ]
 
 
@@ -119,6 +125,35 @@ def test_bad_words(workplace: Path, trainer: Callable[..., Ended], words: str, m
     before = sorted(path.name for path in workplace.iterdir())
     check(trainer("data", *words.split()), message)
     assert sorted(path.name for path in workplace.iterdir()) == before
+
+
+def test_data_whose_name_no_report_can_hold(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    try:
+        (workplace / "p\udcff.jsonl").write_text(json.dumps(PAIR))
+    except OSError:
+        pytest.skip("the file system takes UTF-8 alone")
+    ended = trainer("data", "--data", "p\udcff.jsonl", "--output", "out.jsonl")
+    check(ended, "--data 'p\\udcff.jsonl': the name is not UTF-8; give the file another")
+
+
+@pytest.mark.parametrize("words", ["--data pairs.jsonl", "--data thumbs.jsonl --to paired"])
+def test_a_full_disk_is_named(
+    workplace: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    class Full(io.BytesIO):
+        """What a file does whose last bytes wait in a buffer until it is flushed."""
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        def close(self) -> None:
+            super().close()
+            self.flush()
+
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: Full())  # noqa: A006 - its name there
+    ended = trainer("data", *words.split(), "--output", f"{workplace}/out.jsonl")
+    check(ended, f"{workplace}: cannot be written: No space left on device; free or choose another place")
+    assert not list(workplace.glob("*out*"))
 
 
 def check(ended: Ended, message: str) -> None:

@@ -25,6 +25,7 @@ from tests.trainer.tiny import write_jsonl
 from trainer.config import DataConfig
 from trainer.converting import convert
 from trainer.errors import TrainerError
+from trainer.files import locked
 
 Command = Callable[..., Ended]
 
@@ -147,6 +148,18 @@ CASES: list[tuple[str, list[dict[str, Any]], str, list[dict[str, Any]]]] = [
         [scored("p", "a", 1), scored("p", "b", 3.5)],
         "--to paired",
         [pair("p", "b", "a", margin=2.5)],
+    ),
+    (
+        "scores that are whole numbers of any size",
+        [scored("p", "a", 0), scored("p", "b", 2**60 + 1), scored("q", "a", 10**299), scored("q", "b", 1)],
+        "--to paired",
+        [pair("p", "b", "a", margin=2.0**60), pair("q", "a", "b", margin=1e299)],
+    ),
+    (
+        "weights that are whole numbers of any size",
+        [thumb("p", "a", True, weight=2**60 + 1), thumb("p", "b", False, weight=1)],
+        "",
+        [thumb("p", "a", True, weight=2.0**60), thumb("p", "b", False, weight=1.0)],
     ),
     (
         "scores to pairs within groups",
@@ -374,6 +387,58 @@ def test_overwriting_removes_held_out_rows_of_the_older_command(place: Path, tra
     assert trainer(*words, "--overwrite").status == 0
     assert not (place / "out.held-out.jsonl").exists()
     assert len(read("out.jsonl")) == 20
+
+
+def test_a_command_killed_before_its_rows_have_their_name_can_be_given_again(
+    place: Path, trainer: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is there first: rows without one would be taken for those of another origin, for ever."""
+    write_jsonl(place / "in.jsonl", many(20))
+    words = ("data", "--data", "in.jsonl", "--output", "out.jsonl", "--held-out", "0.5")
+    renamed: list[Path] = []
+
+    def killed_at(count: int) -> None:
+        real = Path.replace
+
+        def replace(path: Path, target: Path) -> Path:
+            if "report" not in target.name:
+                renamed.append(target)
+                if len(renamed) == count:
+                    raise KeyboardInterrupt
+            return real(path, target)
+
+        renamed.clear()
+        monkeypatch.setattr(Path, "replace", replace)
+        assert trainer(*words).status == 130
+        monkeypatch.setattr(Path, "replace", real)
+
+    for count in (1, 2):
+        killed_at(count)
+        assert sum(path.exists() for path in renamed) == count - 1
+        assert (place / "out.jsonl.report.json").exists()
+    assert trainer(*words).status == 0
+    assert len(read("out.jsonl")) + len(read("out.held-out.jsonl")) == 20
+    assert "these rows are finished" in trainer(*words).stderr
+
+
+def test_rows_are_written_through_a_link(place: Path, trainer: Command) -> None:
+    write_jsonl(place / "in.jsonl", many(4))
+    (place / "far").mkdir()
+    (place / "link.jsonl").symlink_to(Path("far") / "out.jsonl")
+    words = ("data", "--data", "in.jsonl", "--output", "link.jsonl")
+    assert trainer(*words).stdout == "link.jsonl\n"
+    assert (place / "link.jsonl").is_symlink()
+    assert read("far/out.jsonl") == many(4)
+    assert "these rows are finished" in trainer(*words).stderr
+    assert sorted(path.name for path in (place / "far").iterdir()) == ["out.jsonl", "out.jsonl.report.json"]
+
+
+def test_two_processes_do_not_write_one_file(place: Path, trainer: Command) -> None:
+    write_jsonl(place / "in.jsonl", many(4))
+    with locked(place / "out.jsonl"):
+        ended = trainer("data", "--data", "in.jsonl", "--output", "out.jsonl")
+    assert (ended.status, "out.jsonl: another process (PID " in ended.stderr) == (2, True)
+    assert [path.name for path in place.iterdir()] == ["in.jsonl"]
 
 
 def test_files_of_other_origin_are_not_replaced(place: Path, trainer: Command) -> None:
