@@ -112,15 +112,34 @@ def align_command(**words: Any) -> None:
 
     Example: trainer align --loss kto --model out/sft/model --data thumbs.jsonl --output out/kto --set beta=0.1
     """
-    from halotheory.contract import parse_settings
-
-    settings = parse_settings(words.pop("settings") or [])
+    settings = _settings(words.pop("settings"))
     _train(words, hyperparameters=settings) if settings else _train(words)
+
+
+def _settings(words: list[str] | None) -> dict[str, float]:
+    """Return the hyperparameters of `--set`.
+
+    Raises:
+        HaloTheoryError: a word that is not `name=number`, or a name that is given twice.
+    """
+    from halotheory.settings import parse_settings
+
+    given: dict[str, float] = {}
+    for word in words or []:
+        for name, value in parse_settings([word]).items():
+            if name in given:
+                raise TrainerError(f"--set {word}: {name} is set to {given[name]:g} too; keep one of the two")
+            given[name] = value
+    return given
+
+
+_NO_SFT = ("loss", "balance", "reference_model", "reference_point", "reference_point_over")
+"""What `sft` decides, or has no use for: its loss names nothing of a reference model."""
 
 
 @app.command(name="sft")
 @_with_options(
-    {**_options(AlignConfig, ("loss", "balance", "reference_model")), **_FROM_FILE, **_FLAGS},
+    {**_options(AlignConfig, _NO_SFT), **_FROM_FILE, **_FLAGS},
 )
 def sft_command(**words: Any) -> None:
     """Finetune on good completions: `align` with the loss `sft`.
@@ -247,10 +266,9 @@ def plan_command(**words: Any) -> None:
       trainer plan --config recipe.yaml --sharding fsdp --gpus 8 --gpu-memory 80 --json
     """
     _check_installed()
-    from halotheory.contract import parse_settings
     from trainer.planning import data_at_hand, plan
 
-    as_json, recipe, settings = words.pop("as_json"), words.pop("config"), parse_settings(words.pop("settings") or [])
+    as_json, recipe, settings = words.pop("as_json"), words.pop("config"), _settings(words.pop("settings"))
     words.pop("debug")
     given = {name: value for name, value in words.items() if value is not None} | {"output": ""}
     machine = {one.name: given.pop(one.name) for one in fields(Machine) if one.name in given}

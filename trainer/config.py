@@ -7,8 +7,16 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from trainer.errors import TrainerError
+from trainer.options import check_alone, check_split
 
-_CHECKS: dict[str, Callable[[float], bool]] = {
+_SEED = "in [0, 2**32)"
+"""What NumPy's and PyTorch's generators take."""
+
+_PATH = "a path: names of at most 255 bytes, 4000 in all"
+_OUTPUT = "a path: names of at most 200 bytes, 4000 in all"
+"""Of what is written: the files beside it, unfinished ones too, have longer names."""
+
+_CHECKS: dict[str, Callable[[Any], bool]] = {
     "> 0": lambda value: value > 0,
     ">= 0": lambda value: value >= 0,
     ">= 1": lambda value: value >= 1,
@@ -17,7 +25,16 @@ _CHECKS: dict[str, Callable[[float], bool]] = {
     "in (0, 1)": lambda value: 0 < value < 1,
     "in [0, 1)": lambda value: 0 <= value < 1,
     "in (0, 1]": lambda value: 0 < value <= 1,
+    _SEED: lambda value: 0 <= value < 2**32,
+    _PATH: lambda value: _is_path(value, 255),
+    _OUTPUT: lambda value: _is_path(value, 200),
 }
+
+
+def _is_path(text: str, longest: int) -> bool:
+    """Whether a file system can be asked for it."""
+    name = text.encode("utf-8", "surrogatepass")
+    return b"\0" not in name and len(name) <= 4000 and all(len(part) <= longest for part in name.split(b"/"))
 
 
 def option(
@@ -69,9 +86,11 @@ class AlignConfig:
         TrainerError: a value of the wrong type or outside its range.
     """
 
-    model: str = option("Model to start from: a folder or a hub name.")
-    data: str = option("Feedback: a .jsonl, .json or .parquet file (or .gz of one), or a hub data set NAME[:CONFIG].")
-    output: str = option("Folder of the run; the same command continues an interrupted one.")
+    model: str = option("Model to start from: a folder or a hub name.", check=_PATH)
+    data: str = option(
+        "Feedback: a .jsonl, .json or .parquet file (or .gz of one), or a hub data set NAME[:CONFIG].", check=_PATH
+    )
+    output: str = option("Folder of the run; the same command continues an interrupted one.", check=_OUTPUT)
     loss: str = option("A built-in (kto, dpo, simpo, ...), my_loss.py, or my_loss.py:name.", "kto")
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     reference_point: Literal["mismatched", "zero", "batch-mean", "running-mean", "sampled"] = option(
@@ -83,14 +102,17 @@ class AlignConfig:
         "microbatch",
     )
     balance: bool = option("Set the class weights so that eq. 7 of the KTO paper holds, with ratio 4:3.", False)
-    reference_model: str | None = option("Frozen reference model.", None, shown="the starting model")
+    reference_model: str | None = option("Frozen reference model.", None, check=_PATH, shown="the starting model")
     reference_cache: str | None = option(
         "Folder where log-probabilities under the reference model are kept for later runs; none: keep none.",
         None,
+        check=_OUTPUT,
         shown="~/.cache/halotheory/reference",
     )
     split: str = option("Split of a hub data set.", "train")
-    eval_data: str | None = option("Feedback that is only evaluated on: a file or a hub data set, as --data.", None)
+    eval_data: str | None = option(
+        "Feedback that is only evaluated on: a file or a hub data set, as --data.", None, check=_PATH
+    )
     eval_split: str = option("Split of a hub data set for evaluation.", "test")
     eval_share: float | None = option(
         "Share of the prompts of --data that is only evaluated on.", None, check="in (0, 1)"
@@ -98,7 +120,7 @@ class AlignConfig:
     eval_steps: int | None = option(
         "Steps between evaluations, the first before training.", None, check=">= 1", shown="only after the last step"
     )
-    chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
+    chat_template: str | None = option("Jinja file for conversations.", None, check=_PATH, shown="the tokenizer's")
     learning_rate: float | None = option(
         "Peak learning rate.", None, check="> 0", shown="5e-7 pairs, 5e-6 thumbs, 2e-5 sft"
     )
@@ -145,7 +167,7 @@ class AlignConfig:
     gradient_checkpointing: bool = option(
         "Compute activations again in the backward pass instead of keeping them: less memory, a third more time.", False
     )
-    seed: int = option("Seed of the order of the data, of dropout and of new adapters.", 0, check=">= 0")
+    seed: int = option("Seed of the order of the data, of dropout and of new adapters.", 0, check=_SEED)
     save_steps: int = option("Steps between checkpoints.", 500, check=">= 1")
     keep: int = option("How many checkpoints to keep, the newest.", 2, check=">= 1")
     log_steps: int = option("Steps between lines of metrics.jsonl.", 1, check=">= 1")
@@ -157,8 +179,9 @@ class AlignConfig:
 
     def __post_init__(self) -> None:
         given = [self.tracker] if isinstance(self.tracker, str) else self.tracker
-        names = [name.strip() for words in given for name in str(words).split(",")]
-        object.__setattr__(self, "tracker", tuple(dict.fromkeys(names)))
+        if isinstance(given, list | tuple):
+            names = [name.strip() for words in given for name in str(words).split(",")]
+            object.__setattr__(self, "tracker", tuple(dict.fromkeys(names)))
         _check_fields(self)
         if self.eval_data is not None and self.eval_share is not None:
             raise TrainerError(f"--eval-share {self.eval_share}: --eval-data {self.eval_data} is used; leave one out")
@@ -166,6 +189,7 @@ class AlignConfig:
             raise TrainerError(
                 f"--eval-steps {self.eval_steps}: nothing to evaluate on; give --eval-data FILE or --eval-share"
             )
+        check_alone(self)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values by name, plain enough for YAML."""
@@ -180,25 +204,28 @@ class SampleConfig:
         TrainerError: a value of the wrong type or outside its range.
     """
 
-    model: str = option("Model to sample from: a folder or a hub name.")
-    data: str = option("Prompts: rows with a column `prompt`, text or conversations; other columns are kept.")
-    output: str = option("JSONL file to write; the same command continues an interrupted one.")
+    model: str = option("Model to sample from: a folder or a hub name.", check=_PATH)
+    data: str = option(
+        "Prompts: rows with a column `prompt`, text or conversations; other columns are kept.", check=_PATH
+    )
+    output: str = option("JSONL file to write; the same command continues an interrupted one.", check=_OUTPUT)
     suffix: str = option("Text at the end of every prompt: <|good|> for a model trained with csft.", "", shown="none")
     samples: int = option("Completions per prompt.", 1, check=">= 1")
     temperature: float = option("Sampling temperature; 0: greedy.", 1.0, check=">= 0")
     top_p: float = option("Sample from the smallest set of tokens with this probability.", 1.0, check="in (0, 1]")
     max_new_tokens: int = option("Tokens of a completion.", 256, check=">= 1")
-    seed: int = option("Seed of the sampling.", 0, check=">= 0")
+    seed: int = option("Seed of the sampling.", 0, check=_SEED)
     batch_size: int = option("Completions at a time.", 64, check=">= 1")
     engine: Literal["transformers", "vllm"] = option(
         "transformers, or vllm where it is installed (batches of thousands pay there).", "transformers"
     )
     split: str = option("Split of a hub data set.", "train")
-    chat_template: str | None = option("Jinja file for conversations.", None, shown="the tokenizer's")
+    chat_template: str | None = option("Jinja file for conversations.", None, check=_PATH, shown="the tokenizer's")
     dtype: Literal["float32", "bfloat16"] = option("Weights and arithmetic: float32 or bfloat16.", "float32")
 
     def __post_init__(self) -> None:
         _check_fields(self)
+        check_split(self)
         if self.temperature == 0 and self.samples > 1:
             raise TrainerError(
                 f"--temperature 0 --samples {self.samples}: greedy samples are all alike; "
@@ -217,9 +244,10 @@ class DataConfig:
     data: tuple[str, ...] = option(
         "A file, a folder, a named data set (hh, shp, oasst1, ...) or a hub data set OWNER/NAME[:CONFIG]; "
         "give it again to mix several.",
+        check=_PATH,
         also=("from",),
     )
-    output: str = option("File to write: .jsonl, .jsonl.gz or .parquet.")
+    output: str = option("File to write: .jsonl, .jsonl.gz or .parquet.", check=_OUTPUT)
     format: tuple[str, ...] = option(
         "Columns of the data: hh, shp, oasst, ultrafeedback, paired, unpaired or scored; one for all, or one for each "
         "--data.",
@@ -261,7 +289,7 @@ class DataConfig:
     held_out: float | None = option(
         "Share of the prompts whose rows go to NAME.held-out.SUFFIX instead.", None, check="in (0, 1)"
     )
-    seed: int = option("Seed of all that is drawn.", 0, check=">= 0")
+    seed: int = option("Seed of all that is drawn.", 0, check=_SEED)
 
     def __post_init__(self) -> None:
         _check_fields(self)
@@ -307,6 +335,10 @@ class Machine:
             raise TrainerError(f"--gpus {self.gpus}: how they share the run is not said; add --sharding ddp or fsdp")
 
 
+_IN_PLACE_OF = {"epochs": "max_steps", "max_steps": "epochs"}
+"""Options of which the one given on the command line replaces the recipe's other."""
+
+
 def make_config(config_class: type, given: Mapping[str, object], recipe: str | None = None) -> Any:
     """Return the record of a recipe's values, overridden by those `given`.
 
@@ -320,6 +352,8 @@ def make_config(config_class: type, given: Mapping[str, object], recipe: str | N
     """
     values = dict(read_recipe(recipe, config_class)) if recipe else {}
     merged = {**dict(values.pop("hyperparameters", None) or {}), **dict(given.get("hyperparameters") or {})}  # type: ignore[call-overload]
+    for name in given.keys() & _IN_PLACE_OF:
+        values.pop(_IN_PLACE_OF[name], None)
     values.update(given)
     if merged:
         values["hyperparameters"] = merged
@@ -353,9 +387,9 @@ def read_recipe(path: str, config_class: type = AlignConfig) -> dict[str, Any]:
 
 def as_yaml(config: AlignConfig) -> str:
     """Return the text of `config.yaml`: a recipe that makes the same run again."""
-    import yaml
+    from trainer import recipe
 
-    return yaml.safe_dump(config.as_dict(), sort_keys=False)
+    return recipe.as_text(config.as_dict())
 
 
 def differing_keys(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
@@ -386,8 +420,7 @@ def _problems(value: object, hint: Any, check: str | None) -> Iterator[str]:
             yield "expected name: number"
         return
     if get_origin(hint) is tuple:
-        for item in value:  # type: ignore[attr-defined]
-            yield from _problems(item, get_args(hint)[0], check)
+        yield from _problems_of_items(value, get_args(hint)[0], check)
         return
     choices = get_args(hint) if get_args(hint) and isinstance(get_args(hint)[0], str) else None
     if choices:
@@ -402,6 +435,16 @@ def _problems(value: object, hint: Any, check: str | None) -> Iterator[str]:
         yield f"expected {_KIND_NAMES[wanted]}"
     elif check is not None and not _CHECKS[check](value):  # type: ignore[arg-type]
         yield f"must be {check}"
+
+
+def _problems_of_items(value: object, hint: Any, check: str | None) -> Iterator[str]:
+    """Yield what is wrong with a list."""
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _problems(item, hint, check)
+        return
+    alone = isinstance(value, str) and not any(_problems(value, hint, check))
+    yield f"expected a list: [{value if alone else next(iter(get_args(hint)), '')}]"
 
 
 _KIND_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

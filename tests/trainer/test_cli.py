@@ -158,6 +158,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(
         (("--loss", "words.py"), "words.py:1: unknown argument 'policy_logp'; did you mean 'policy_logps'?"),
         (("--loss", "dpo"), "thumbs.jsonl:1: dpo learns from pairs {prompt, chosen, rejected}"),
         (("--set", "beta"), "--set beta: expected name=number"),
+        (("--set", "beta=0.1", "--set", "beta=0.5"), "--set beta=0.5: beta is set to 0.1 too; keep one of the two"),
         (("--set", "gamma=1"), "no hyperparameter 'gamma'"),
         (("--micro-batch-size", "1"), "--micro-batch-size 1: kto estimates its reference point from the other"),
         (("--batch-size", "1"), "--batch-size 1: kto estimates its reference point"),
@@ -170,6 +171,8 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(
         (("--loss", "sft", "--balance"), "--balance: sft has no hyperparameters"),
         (("--balance", "--set", "desirable_weight=2"), "--balance: sets desirable_weight and undesirable_weight"),
         (("--output", "thumbs.jsonl"), "thumbs.jsonl"),
+        (("--output", "o" * 300), "must be a path: names of at most 200 bytes, 4000 in all"),
+        (("--seed", "5000000000"), "--seed 5000000000: must be in [0, 2**32)"),
         (("--no-such-option",), "No such option"),
     ],
 )

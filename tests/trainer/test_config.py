@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trainer.config import AlignConfig, SampleConfig, as_yaml, differing_keys, make_config, read_recipe
+from trainer.config import AlignConfig, DataConfig, SampleConfig, as_yaml, differing_keys, make_config, read_recipe
 from trainer.errors import TrainerError
 
 REQUIRED: dict[str, Any] = {"model": "m", "data": "d.jsonl", "output": "o"}
@@ -26,6 +26,27 @@ def test_a_word_with_an_e_stays_a_word(tmp_path: Path) -> None:
     assert read_recipe(recipe(tmp_path, "model: 1e6model\ndata: e5\n")) == {"model": "1e6model", "data": "e5"}
 
 
+def test_whole_numbers_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    """In YAML 1.1 the first two are 8 and 4096."""
+    for text, number in (("010", 10), ("010000", 10_000), ("1_000", 1000), ("0x1F", 31), ("0o17", 15), ("-3", -3)):
+        given = recipe(tmp_path, f"hyperparameters: {{beta: {text}}}\n")
+        assert read_recipe(given)["hyperparameters"] == {"beta": number}
+
+
+@pytest.mark.parametrize("name", ["2024-13-45", "2024-01-01", "12:30", "0b1"])
+def test_what_looks_like_a_date_or_a_time_is_text(tmp_path: Path, name: str) -> None:
+    assert read_recipe(recipe(tmp_path, f"model: {name}\n"))["model"] == name
+
+
+def test_epochs_and_steps_on_the_command_line_replace_each_other_in_the_recipe(tmp_path: Path) -> None:
+    by_epochs, by_steps = recipe(tmp_path, "epochs: 3\n"), tmp_path / "steps.yaml"
+    by_steps.write_text("max_steps: 60\n")
+    shorter = make_config(AlignConfig, {**REQUIRED, "max_steps": 2}, by_epochs)
+    assert (shorter.max_steps, shorter.epochs) == (2, 1.0)
+    longer = make_config(AlignConfig, {**REQUIRED, "epochs": 2.0}, str(by_steps))
+    assert (longer.max_steps, longer.epochs) == (None, 2.0)
+
+
 def test_the_command_line_overrides_the_recipe_name_by_name(tmp_path: Path) -> None:
     path = recipe(tmp_path, "learning_rate: 1e-6\nbatch_size: 4\nhyperparameters: {beta: 0.5, desirable_weight: 2}\n")
     config = make_config(AlignConfig, {**REQUIRED, "batch_size": 8, "hyperparameters": {"beta": 0.1}}, path)
@@ -39,6 +60,12 @@ def test_a_written_config_is_a_recipe_that_makes_the_same_config(tmp_path: Path)
     assert again == config
 
 
+@pytest.mark.parametrize("name", ["010", "1:30", "1e6", "0o17", "2024-01-01", "null", "yes", "a: b # c", "1_0"])
+def test_text_that_looks_like_something_else_is_text_again(tmp_path: Path, name: str) -> None:
+    config = AlignConfig(**{**REQUIRED, "model": name})
+    assert make_config(AlignConfig, {}, recipe(tmp_path, as_yaml(config))) == config
+
+
 def test_differing_keys_names_what_changed_in_order() -> None:
     assert differing_keys({"a": 1, "b": 2, "c": 3}, {"a": 1, "c": 4, "d": None, "b": 5}) == ["b", "c"]
 
@@ -46,6 +73,20 @@ def test_differing_keys_names_what_changed_in_order() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("tracker: null\n", "recipe.yaml:1: tracker None: expected a list: [tensorboard]"),
+        ("tracker: 3\n", "recipe.yaml:1: tracker 3: expected a list: [tensorboard]"),
+        ("tracker: wandb\n", "recipe.yaml:1: tracker wandb: expected a list: [wandb]"),
+        ("seed: 1\nmodel: a\0\n", "recipe.yaml:2: the character U+0000: remove it"),
+        ("# \x1b[0m\n", "recipe.yaml:1: the character U+001B: remove it"),
+        ("seed: !!int abc\n", "recipe.yaml:1: seed abc: cannot be read as int; write a plain value"),
+        ("dropout: !!bool abc\n", "recipe.yaml:1: dropout abc: cannot be read as bool; write a plain value"),
+        ("data: !!timestamp abc\n", "recipe.yaml:1: malformed YAML: could not determine a constructor"),
+        ("hyperparameters: &a\n  beta: *a\n", "recipe.yaml:2: beta: expected one value, not `name: value`"),
+        ("model: &a [*a]\n", "recipe.yaml:1: malformed YAML: found unconstructable recursive node"),
+        ("seed: 1\nmodel: " + "[" * 5000, "recipe.yaml:2: nested too deep; a recipe needs two levels at most"),
+        ("hyperparameters:\n  <<: {beta: 1}\n", "recipe.yaml:2: '<<' is not read; write the values out, or use ext"),
+        ("batch_size: 1:30\n", "recipe.yaml:1: batch_size 1:30: expected a whole number"),
+        ("epochs: 1:30.5\n", "recipe.yaml:1: epochs 1:30.5: expected a number"),
         ("learning_rat: 1\n", "recipe.yaml:1: unknown key 'learning_rat'; did you mean 'learning_rate'?"),
         ("\nmodel: a\nmodel: b\n", "recipe.yaml:3: 'model' is given twice; keep one"),
         ("model: [a\n", "recipe.yaml:2: malformed YAML"),
@@ -80,8 +121,18 @@ def test_bad_recipes(tmp_path: Path, text: str, message: str) -> None:
         (AlignConfig, {**REQUIRED, "warmup_ratio": 1.5}, "--warmup-ratio 1.5: must be in [0, 1]"),
         (AlignConfig, {**REQUIRED, "max_length": 2}, "--max-length 2: must be >= 8"),
         (AlignConfig, {**REQUIRED, "optimizer": "adam"}, "--optimizer adam: expected adamw, rmsprop"),
-        (AlignConfig, {**REQUIRED, "seed": -1}, "--seed -1: must be >= 0"),
+        (AlignConfig, {**REQUIRED, "seed": -1}, "--seed -1: must be in [0, 2**32)"),
+        (AlignConfig, {**REQUIRED, "seed": 5_000_000_000}, "--seed 5000000000: must be in [0, 2**32)"),
+        (SampleConfig, {**REQUIRED, "seed": 2**32}, "--seed 4294967296: must be in [0, 2**32)"),
+        (DataConfig, {"data": ("d",), "output": "o.jsonl", "seed": 2**32}, "--seed 4294967296: must be in [0, 2**32)"),
+        (DataConfig, {"data": "d.jsonl", "output": "o.jsonl"}, "--data d.jsonl: expected a list: [d.jsonl]"),
+        (AlignConfig, {**REQUIRED, "tracker": None}, "--tracker None: expected a list: [tensorboard]"),
+        (AlignConfig, {**REQUIRED, "output": "o" * 256}, "o: must be a path: names of at most 200 bytes, 4000 in all"),
+        (SampleConfig, {**REQUIRED, "output": "a/" + "ö" * 101}, "must be a path: names of at most 200 bytes"),
+        (AlignConfig, {**REQUIRED, "model": "m/" * 2001}, "must be a path: names of at most 255 bytes, 4000 in all"),
+        (AlignConfig, {**REQUIRED, "data": "a\0b"}, "must be a path"),
         (SampleConfig, {**REQUIRED, "top_p": 0}, "--top-p 0: must be in (0, 1]"),
+        (AlignConfig, {**REQUIRED, "eval_steps": 1}, "--eval-steps 1: nothing to evaluate on; give --eval-data FILE"),
         (SampleConfig, {**REQUIRED, "temperature": 0, "samples": 2}, "greedy samples are all alike"),
     ],
 )

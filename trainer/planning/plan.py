@@ -11,6 +11,7 @@ from trainer.data import read_rows
 from trainer.errors import TrainerError
 from trainer.examples import limits_of
 from trainer.models import adapter_base, context_length, load_codec, quiet
+from trainer.options import check_options
 from trainer.planning.hardware import PEAKS, WIDTHS, spread
 from trainer.planning.simulation import Simulated, simulate
 from trainer.planning.work import Counts, Work, assumed, count, lay_out, work_of
@@ -136,7 +137,9 @@ def plan(config: AlignConfig, machine: Machine) -> Plan:
         HaloTheoryError: a loss, a model or data that cannot be used; options that are not covered.
     """
     quiet()
-    loss, architecture = load_loss(config.loss, config.hyperparameters), _architecture(config.model)
+    loss = load_loss(config.loss, config.hyperparameters)
+    check_options(config, loss)
+    architecture = _architecture(config.model)
     table, said = _examples(config, machine, loss)
     work, done = _simulated(config, machine, loss, architecture, table, packed=True)
     if done.packed is not None:  # rows turn out to be padded
@@ -183,9 +186,11 @@ def _examples(config: AlignConfig, machine: Machine, loss: Loss) -> tuple[TokenT
         table, report = tokenize(read_rows(config.data, config.split), loss, codec, limits, source=config.data)
         return table, f"{config.data}, {report.examples} examples, {report.tokens} tokens"
     prompt = machine.prompt_tokens or min(config.max_prompt_length or total, total // 2)
-    completion = machine.completion_tokens or total - prompt
-    if prompt + completion > total or completion < 1:
-        raise TrainerError(f"prompts of {prompt} and completions of {completion} tokens exceed --max-length {total}")
+    completion = machine.completion_tokens or max(1, total - prompt)
+    if prompt + completion > total:
+        raise TrainerError(
+            f"prompts of {prompt} and completions of {completion} tokens exceed --max-length {total}; give fewer"
+        )
     examples, columns = machine.examples or 10_000, 2 if loss.kind == "paired" else 1
     kind = "pairs" if columns == 2 else "examples"
     said = f"assumed: {examples} {kind}, prompts of {prompt} tokens, no two alike, completions of {completion}"
