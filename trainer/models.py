@@ -1,6 +1,8 @@
 """Models and tokenizers from a folder or the hub: safetensors only, and never code from a repository."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,18 +71,29 @@ def adapter_base(name: str, option: str = "--model") -> str | None:
     return adapters.base_of(name, option)
 
 
+@contextmanager
+def loading(name: str, option: str = "--model") -> Iterator[None]:
+    """Turn what a library raises at a model into an error that names it.
+
+    Raises:
+        TrainerError: no such model, or one whose files or settings make no sense.
+    """
+    try:
+        yield
+    except Exception as error:  # settings without sense break anywhere: at a type, a division, an assertion
+        what = "cannot be loaded" if Path(name).exists() else "no such folder, and not loaded from the hub"
+        raise TrainerError(f"{option} {name}: {what}: {_first_sentence(error)}") from error
+
+
 def _load(name: str, option: str, dtype: torch.dtype, quantize: str = "none") -> Any:
     from transformers import AutoModelForCausalLM
 
     _check_folder(name, option)
     settings = {} if quantize == "none" else _quantization(quantize, dtype)
-    try:
-        model = AutoModelForCausalLM.from_pretrained(
+    with loading(name, option):
+        return AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, use_safetensors=True, trust_remote_code=False, **settings
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loaded(name, option, error) from error
-    return model.eval()
+        ).eval()
 
 
 def _quantization(bits: str, dtype: torch.dtype) -> dict[str, Any]:
@@ -147,7 +160,7 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
         name = base
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # as in `loading`
         raise TrainerError(f"--model {name}: its tokenizer cannot be loaded: {_first_sentence(error)}") from error
     if tokenizer.eos_token_id is None:
         raise TrainerError(
@@ -173,10 +186,8 @@ def context_length(name: str) -> int | None:
     from transformers import AutoConfig
 
     name = adapter_base(name) or name
-    try:
+    with loading(name):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loaded(name, "--model", error) from error
     return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
@@ -199,11 +210,6 @@ def _check_folder(name: str, option: str) -> None:
     check_name(name, option)
 
 
-def _not_loaded(name: str, option: str, error: Exception) -> TrainerError:
-    what = "cannot be loaded" if Path(name).exists() else "no such folder, and not loaded from the hub"
-    return TrainerError(f"{option} {name}: {what}: {_first_sentence(error)}")
-
-
 def _first_sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()).split(". ")[0]
+    text = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
     return text if len(text) <= 240 else text[:237] + "..."

@@ -208,6 +208,35 @@ def test_a_tokenizer_of_another_model_is_noticed(workplace: Path, trainer: Calla
     assert "the model has 10 tokens" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"hidden_size": "big"}, "Field 'hidden_size' expected int, got str"),
+        ({"num_attention_heads": 7}, "The hidden size (32) is not a multiple of the number of attention heads (7)"),
+        ({"max_position_embeddings": None}, "Field 'max_position_embeddings' expected int, got NoneType"),
+    ],
+)
+@pytest.mark.parametrize("command", [("align", "--output", "out"), ("plan",), ("sample", "--output", "s.jsonl")])
+def test_a_model_whose_settings_make_no_sense_is_one_line(
+    workplace: Path, trainer: Callable[..., Ended], command: tuple[str, ...], settings: dict[str, object], reason: str
+) -> None:
+    written = workplace / "model" / "config.json"
+    written.write_text(json.dumps({**json.loads(written.read_text()), **settings}))
+    ended = trainer(*command, "--model", "model", "--data", "thumbs.jsonl")
+    assert ended.status == 2
+    assert ended.stderr.startswith("error: --model model: cannot be loaded: ")
+    assert reason in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_weights_of_other_sizes_than_the_settings_are_one_line(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    written = workplace / "model" / "config.json"
+    written.write_text(json.dumps({**json.loads(written.read_text()), "intermediate_size": 48}))
+    ended = trainer(*ALIGN)
+    assert ended.status == 2
+    assert ended.stderr.startswith("error: --model model: cannot be loaded: ")
+
+
 def test_pickled_weights_are_refused(workplace: Path, trainer: Callable[..., Ended]) -> None:
     import torch
 

@@ -13,7 +13,7 @@ from trainer.batch import Sequences
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
 from trainer.lean import make_lean
-from trainer.models import DTYPES, checkpoint_activations
+from trainer.models import DTYPES, checkpoint_activations, loading
 from trainer.planning.ledger import Ledger
 from trainer.policy import Policy, known_obstacle
 from trainer.schedule import make_optimizer
@@ -133,7 +133,9 @@ def _model(config: AlignConfig, architecture: Any) -> Any:
     adapted = config.lora_rank is not None
     frozen = DTYPES[config.dtype if config.base_dtype == "auto" else config.base_dtype]
     with torch.device("meta"):
-        model: Any = AutoModelForCausalLM.from_config(architecture, dtype=frozen if adapted else torch.float32).eval()
+        with loading(config.model):
+            model: Any = AutoModelForCausalLM.from_config(architecture, dtype=frozen if adapted else torch.float32)
+        model.eval()
         return adapters.adapt(model, config) if adapted else model
 
 

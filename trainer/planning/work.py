@@ -105,7 +105,7 @@ def work_of(
     looked_at = np.unique(np.linspace(0, steps - 1, min(steps, 1 if alike else MOST_STEPS)).astype(int))
     crosses = loss.needs_kl and config.reference_point in NEEDS_MISMATCHED
     own, other, reference = Counts(), Counts(), Counts()
-    heaviest, most, accumulates, known = None, -1.0, False, set[bytes]()
+    heaviest, most, accumulates, known = None, -math.inf, False, set[bytes]()
     completion_tokens, wanted = 0, list[Sequences]()
     for step in looked_at:
         microbatches = order.step(*divmod(int(step), order.steps_per_epoch))

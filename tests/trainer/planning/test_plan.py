@@ -252,6 +252,21 @@ def test_whether_it_fits_is_the_exit_status(trainer: Callable[..., Ended]) -> No
     assert "does not fit into 0.002 GB: try --micro-batch-size" in ended.stdout
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"model_type": "t5"}, "Unrecognized configuration class"), ({"hidden_size": -32}, "negative dimension -32")],
+)
+def test_a_model_that_cannot_be_made_is_one_line(
+    workplace: Path, trainer: Callable[..., Ended], settings: dict[str, Any], reason: str
+) -> None:
+    written = workplace / "model" / "config.json"
+    written.write_text(json.dumps({**json.loads(written.read_text()), **settings}))
+    ended = trainer("plan", "--model", "model", "--loss", "dpo", "--max-length", "32")
+    assert ended.status == 2
+    assert ended.stderr.startswith("error: --model model: cannot be loaded: ")
+    assert reason in ended.stderr
+
+
 @pytest.mark.usefixtures("workplace")
 @pytest.mark.parametrize(
     ("words", "message"),
@@ -261,6 +276,8 @@ def test_whether_it_fits_is_the_exit_status(trainer: Callable[..., Ended]) -> No
         (("--sharding", "zero"), "--sharding zero: expected none, ddp, fsdp"),
         (("--gpu", "h10"), "--gpu h10: expected a10, a100"),
         (("--prompt-tokens", "60", "--completion-tokens", "9"), "exceed --max-length 64"),
+        (("--prompt-tokens", "1000000"), "prompts of 1000000 and completions of 1 tokens exceed --max-length 64; give"),
+        (("--lora-rank", "2", "--lora-targets", "nosuch"), "--lora-targets nosuch: model has no such matrix"),
         (("--data", "pairs.jsonl", "--examples", "3"), "--examples: the data says so; leave it or --data out"),
         (("--quantize", "4bit", "--lora-rank", "2"), "--quantize 4bit: not covered by plan"),
         (("--model", "nowhere/at/all"), "--model nowhere/at/all: no such folder"),
