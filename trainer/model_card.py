@@ -1,6 +1,7 @@
 """The README of a trained model: what it was made from, how, how far it came, and how to make it again."""
 
 import platform
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -12,6 +13,9 @@ from halotheory import __version__
 from halotheory.contract import Loss
 from trainer.config import AlignConfig
 from trainer.tokens import DataReport
+
+_MARKUP = re.compile(r"[\\`*\[\]<>|&~]|(?<![^\W_])_|_(?![^\W_])")
+"""What begins something in Markdown or HTML; an underscore only at the edge of a word."""
 
 _TOLD_ELSEWHERE = ("model", "data", "output", "loss", "hyperparameters", "tracker", "reference_cache")
 
@@ -52,7 +56,7 @@ def model_card(made: Made, verdict: Sequence[str]) -> str:
     reference = (config.reference_model or config.model) if loss.needs_reference else "none"
     hyperparameters = "".join(f"| `{name}` | {value:g} |\n" for name, value in loss.hyperparameters.items())
     settings = "".join(
-        f"| `{one.name}` | {value} |\n"
+        f"| `{one.name}` | {plain(value)} |\n"
         for one in fields(config)
         if one.name not in _TOLD_ELSEWHERE and (value := getattr(config, one.name)) is not None
     )
@@ -60,18 +64,15 @@ def model_card(made: Made, verdict: Sequence[str]) -> str:
     if loss.needs_kl:
         said.append(f"in this run z0 is the estimate `{config.reference_point}`, over a {config.reference_point_over}")
     return f"""---
-{_library(made.base)}
-pipeline_tag: text-generation
-tags: [halotheory, {loss.name if loss.name.isidentifier() else "custom-loss"}]
----
+{_front_matter(made)}---
 
-# {config.model}, trained with {loss.name}
+# {plain(config.model)}, trained with {plain(loss.name)}
 
 | | |
 |---|---|
-| starting model | `{config.model}` |
-| reference model | `{reference}` |
-| loss | `{loss.name}` ({loss.kind}) |
+| starting model | {plain(config.model)} |
+| reference model | {plain(reference)} |
+| loss | {plain(loss.name)} ({loss.kind}) |
 {hyperparameters}
 ## The loss
 
@@ -94,12 +95,16 @@ What the words mean is in halotheory's documentation; `halotheory check` shows t
 {_numbers(made.last)}
 ## The same model again
 
-```sh
-{command(made)}
-```
+{_shell(command(made))}
 
 Made with {_software()}.
 """
+
+
+def plain(value: object) -> str:
+    """Return one line of Markdown that reads as the value does, in a heading, a list or a cell of a table."""
+    visible = "".join(character if character.isprintable() else " " for character in str(value))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", " ".join(visible.split()))
 
 
 def command(made: Made) -> str:
@@ -123,15 +128,21 @@ def command(made: Made) -> str:
     return f"{launcher} align {shlex.join(words)}"
 
 
+def _shell(line: str) -> str:
+    """Return a block of code, in a fence that no backticks in it can close."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", line)), default=0))
+    return f"{fence}sh\n{line}\n{fence}"
+
+
 def _data(report: DataReport) -> str:
-    said = [line.removeprefix("data: ") for line in report.lines()]
-    return f"`{report.data}`, {report.examples} examples an epoch ({report.tokens} tokens).\n\n{_listed(said)}"
+    said = [plain(line.removeprefix("data: ")) for line in report.lines()]
+    return f"{plain(report.data)}, {report.examples} examples an epoch ({report.tokens} tokens).\n\n{_listed(said)}"
 
 
 def _evaluation(made: Made) -> str:
     if made.held_out is None or made.evaluation is None:
         return ""
-    where = "prompts held out of the data" if made.config.eval_share is not None else f"`{made.held_out.data}`"
+    where = "prompts held out of the data" if made.config.eval_share is not None else plain(made.held_out.data)
     return f"""
 ## Evaluation
 
@@ -145,11 +156,17 @@ def _numbers(line: Mapping[str, Any]) -> str:
     return "| | |\n|---|---|\n" + "".join(rows)
 
 
-def _library(base: str | None) -> str:
-    if base is None:
-        return "library_name: transformers"
-    of = "" if Path(base).is_absolute() else f"\nbase_model: {base}"  # the hub knows no folders
-    return "library_name: peft" + of
+def _front_matter(made: Made) -> str:
+    import yaml
+
+    named, name = made.base is not None and not Path(made.base).is_absolute(), made.loss.name
+    values = {
+        "library_name": "transformers" if made.base is None else "peft",
+        **({"base_model": made.base} if named else {}),  # the hub knows no folders
+        "pipeline_tag": "text-generation",
+        "tags": ["halotheory", name if name.isidentifier() else "custom-loss"],
+    }
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=10_000)
 
 
 def _listed(lines: Sequence[str]) -> str:

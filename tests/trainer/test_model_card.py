@@ -3,19 +3,21 @@
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from halotheory.contract import load_loss
+from halotheory.contract import Loss, load_loss
 from tests.trainer.conftest import Ended
 from tests.trainer.tiny import read_metrics, same_weights
 from trainer import run_folder
 from trainer.config import AlignConfig
 from trainer.metrics import read
-from trainer.model_card import Made, command
+from trainer.model_card import Made, command, model_card, plain
 from trainer.tokens import DataReport
 from trainer.verdict import verdict_lines
 
+UNEVALUATED: dict[str, Any] = {"held_out": None, "last": {}, "evaluation": None, "processes": 1}
 ALIGN = ("align", "--model", "model", "--data", "thumbs.jsonl", "--output", "out", "--batch-size", "8")
 
 
@@ -52,12 +54,10 @@ def test_the_command_of_a_card_makes_the_same_model(workplace: Path, trainer: Ca
     assert same_weights(workplace / "out" / "model", workplace / "again" / "model")
 
 
-def test_the_command_names_processes_weights_and_no_tracker() -> None:
-    config = AlignConfig(
-        model="m", data="a b.jsonl", output="o", loss="kto", balance=True, tracker=("wandb",), learning_rate=1e-5
-    )
+def made_by(config: AlignConfig, loss: Loss, **what: Any) -> Made:
+    """Return what a model was made by, of one example."""
     report = DataReport(
-        data="a b.jsonl",
+        data=config.data,
         format="unpaired",
         conversational=False,
         weighted=False,
@@ -72,12 +72,57 @@ def test_the_command_names_processes_weights_and_no_tracker() -> None:
         tokens=3,
         dropped=(),
     )
-    loss = load_loss("kto").with_settings({"desirable_weight": 1.5})
-    made = Made(config=config, loss=loss, report=report, held_out=None, last={}, evaluation=None, processes=4)
+    return Made(**{"config": config, "loss": loss, "report": report, **UNEVALUATED, **what})
+
+
+def test_the_command_names_processes_weights_and_no_tracker() -> None:
+    config = AlignConfig(
+        model="m", data="a b.jsonl", output="o", loss="kto", balance=True, tracker=("wandb",), learning_rate=1e-5
+    )
+    made = made_by(config, load_loss("kto").with_settings({"desirable_weight": 1.5}), processes=4)
     assert command(made) == (
         "torchrun --nproc-per-node 4 -m trainer align --model m --data 'a b.jsonl' --output o --loss kto --balance "
         "--learning-rate 1e-05"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("runs/a_model-7B.v2", "runs/a_model-7B.v2"),
+        ("H/<img src=x onerror=alert(1)>", "H/&#60;img src=x onerror=alert(1)&#62;"),
+        ("m|pipe`tick", "m&#124;pipe&#96;tick"),
+        ("new\nline\n---\nlicense: evil", "new line --- license: evil"),
+        ("[a](b) *c* ~d~ &amp; \\|", "&#91;a&#93;(b) &#42;c&#42; &#126;d&#126; &#38;amp; &#92;&#124;"),
+        ("_base_/__x", "&#95;base&#95;/&#95;&#95;x"),
+        ("\x1b[0m\udcff", "&#91;0m"),
+        (0.25, "0.25"),
+    ],
+)
+def test_any_text_is_one_line_that_reads_as_it_is(value: object, written: str) -> None:
+    assert plain(value) == written
+
+
+def test_names_with_markup_break_neither_tables_nor_headings_nor_the_front_matter() -> None:
+    import yaml
+
+    name = "H/<img>|`a\n# b: ```sh"
+    config = AlignConfig(model=name, data=name, output="o", chat_template=name)
+    card = model_card(made_by(config, load_loss("kto"), base="owner/a: b # c"), ["a verdict"])
+    matter, body = card.removeprefix("---\n").split("---\n", 1)
+    assert yaml.safe_load(matter) == {
+        "library_name": "peft",
+        "base_model": "owner/a: b # c",
+        "pipeline_tag": "text-generation",
+        "tags": ["halotheory", "kto"],
+    }
+    text, block = body.split("````sh\n")
+    assert "<" not in text
+    assert [line for line in text.splitlines() if line.startswith("# ")] == [f"# {plain(name)}, trained with kto"]
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {3}
+    assert f"| `chat_template` | {plain(name)} |" in rows
+    assert name in shlex.split(block.split("\n````")[0])
 
 
 @pytest.mark.parametrize(
