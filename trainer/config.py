@@ -91,7 +91,7 @@ class AlignConfig:
         "Feedback: a .jsonl, .json or .parquet file (or .gz of one), or a hub data set NAME[:CONFIG].", check=_PATH
     )
     output: str = option("Folder of the run; the same command continues an interrupted one.", check=_OUTPUT)
-    loss: str = option("A built-in (kto, dpo, simpo, ...), my_loss.py, or my_loss.py:name.", "kto")
+    loss: str = option("A built-in (kto, dpo, simpo, ...), my_loss.py, or my_loss.py:name.", "kto", check=_PATH)
     hyperparameters: Mapping[str, float] = field(default_factory=dict)
     reference_point: Literal["mismatched", "zero", "batch-mean", "running-mean", "sampled"] = option(
         "What z0 (kl) is a mean of: mismatched (KTO's own), zero, batch-mean, running-mean, sampled.",

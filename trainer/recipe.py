@@ -1,5 +1,6 @@
 """YAML recipes: values by name, each with the line that it comes from, on top of another recipe or not."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ _DEEPEST = 2
 """Mappings within each other: the recipe, and its hyperparameters."""
 
 _TAG = "tag:yaml.org,2002:"
-_INT = re.compile(r"^[-+]?\d[\d_]*$|^0x[\da-fA-F_]+$|^0o[0-7_]+$")
-_FLOAT = re.compile(r"^[-+]?(\.\d+|\d[\d_]*(\.[\d_]*)?)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$")
+_INT = re.compile(r"^[-+]?\d[\d_]*$|^0x[\da-fA-F_]+$|^0o[0-7_]+$", re.ASCII)
+_FLOAT = re.compile(
+    r"^[-+]?(\.\d+|\d[\d_]*(\.[\d_]*)?)([eE][-+]?\d+)?$|^[-+]?\.(inf|Inf|INF)$|^\.(nan|NaN|NAN)$", re.ASCII
+)
 """Numbers of YAML 1.2, and underscores. PyYAML reads 1.1, where 010 is 8, 1:30 is 90 and 1e-6 is text."""
 
 
@@ -68,7 +71,7 @@ def _base(base: Given, path: Path, above: tuple[Path, ...]) -> dict[str, Given]:
     if not isinstance(base.value, str):
         raise TrainerError(f"{base.place}: {EXTENDS} {base.plain()}: expected the path of one recipe")
     other, chain = path.parent / base.value, (*above, path)
-    if not other.is_file():
+    if not os.path.isfile(other):  # False also for a name that is too long
         raise TrainerError(
             f"{base.place}: {EXTENDS} {base.value}: no such file: {other}; paths begin at {path.parent}/"
         )
