@@ -17,6 +17,7 @@ from trainer.files import locked, writing
 from trainer.loop import save_end, train
 from trainer.metrics import Window
 from trainer.models import quiet
+from trainer.options import check_options
 from trainer.prepare import prepare
 from trainer.progress import say, silent
 from trainer.run_folder import as_trained, check_place, is_finished, judge_card, open_folder, save_model
@@ -45,6 +46,7 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     quiet()
     check_installed(config.tracker)
     loss = load_loss(config.loss, config.hyperparameters)
+    check_options(config, loss)
     config = replace(config, learning_rate=config.learning_rate or _default_rate(loss))
     output = Path(config.output)
     accelerator = make_accelerator(config.dtype, quantized=config.quantize != "none")

@@ -22,7 +22,6 @@ def check_alone(config: "AlignConfig") -> None:
     _refuse(
         config,
         [
-            ("epochs", config.max_steps is None, f"--max-steps {config.max_steps} says when the run ends"),
             ("final_rate_ratio", decays, "--schedule constant does not decay"),
             ("reference_point_over", config.reference_point != "zero", "--reference-point zero is no mean"),
             ("eval_split", evaluates, "there is no --eval-data"),

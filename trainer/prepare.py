@@ -55,7 +55,7 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
     is_new = config.lora_rank is not None and not adapters.is_adapted(start)
     model = adapters.adapt(start, config) if is_new else start
     policy = Policy(model, dtype)
-    set_seed(config.seed, device_specific=True)
+    set_seed((config.seed + accelerator.process_index) % 2**32)
     wrapped, optimizer = accelerator.prepare(policy, make_optimizer(policy, config))
     longest = max(table.longest for table in examples.tables)
     check_positions(policy.causal_model, longest, config.model)

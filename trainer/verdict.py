@@ -2,6 +2,7 @@
 
 from halotheory.contract import Loss
 from halotheory.findings import Finding, Status, Verdict
+from trainer.model_card import plain
 
 SECONDS = 30.0
 """That a check may take: the model is on disk before it begins, and is not kept from its user for longer."""
@@ -27,7 +28,7 @@ def verdict_lines(loss: Loss, spec: str, *, seconds: float = SECONDS) -> list[st
         else:
             verdict = check(loss, timeout=seconds)
     except Exception as error:  # the checker's limits and faults are none of the run's
-        return [f"**not checked**: {' '.join(str(error).split()) or type(error).__name__}"]
+        return [f"**not checked**: {plain(str(error)) or type(error).__name__}"]
     lines = [_sentence(verdict)]
     if verdict.construction is not None:
         made = verdict.construction

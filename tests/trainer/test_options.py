@@ -21,7 +21,6 @@ RECIPES = sorted(path for path in (EXAMPLES / "recipes").rglob("*.yaml") if not 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"max_steps": 2, "epochs": 5.0}, "--epochs 5.0 has no effect here: --max-steps 2 says when the run ends"),
         ({"schedule": "constant", "final_rate_ratio": 0.5}, "--final-rate-ratio 0.5 has no effect here: --schedule co"),
         (
             {"reference_point": "zero", "reference_point_over": "step"},
