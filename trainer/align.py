@@ -1,9 +1,12 @@
 """A whole run: from a configuration to a model on disk."""
 
+import os
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+
+from accelerate.utils import broadcast_object_list
 
 from halotheory.contract import Loss, load_loss
 from trainer import checkpoint, metrics
@@ -11,16 +14,17 @@ from trainer.checkpoint import Position
 from trainer.config import AlignConfig
 from trainer.curves import draw_curves
 from trainer.engine import make_accelerator
+from trainer.errors import TrainerError
 from trainer.evaluation import evaluator
 from trainer.feedback import control_tokens, learns_from_labels
-from trainer.files import locked, writing
+from trainer.files import locked, new_folder
 from trainer.loop import save_end, train
 from trainer.metrics import Window
 from trainer.models import quiet
 from trainer.options import check_options
 from trainer.prepare import prepare
 from trainer.progress import say, silent
-from trainer.run_folder import as_trained, check_place, is_finished, judge_card, open_folder, save_model
+from trainer.run_folder import check_place, check_writable, is_finished, judge_card, open_folder, save_model
 from trainer.sources import sources
 from trainer.tokens import DataReport
 from trainer.training import Training
@@ -52,24 +56,26 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     accelerator = make_accelerator(config.dtype, quantized=config.quantize != "none")
     tell = say if accelerator.is_main_process else silent
     check_place(output, config, loss)
-    made_from = sources(config, loss)
+    (made_from,) = broadcast_object_list([sources(config, loss) if accelerator.is_main_process else {}])
+    if is_finished(output, config, made_from, overwrite):
+        if accelerator.is_main_process and os.access(output, os.W_OK):
+            _complete(output, loss, config)
+        tell(f"{output}: this run is finished; its model is {output / 'model'}")
+        return output / "model"
+    check_writable(output)
     with ExitStack() as held:
-        if accelerator.is_main_process and output.exists():
+        was_there = output.exists()
+        if accelerator.is_main_process and was_there:
             held.enter_context(locked(output))
-        if is_finished(output, config, made_from, overwrite):
-            if accelerator.is_main_process:
-                _complete(output, as_trained(output, loss), config)
-            tell(f"{output}: this run is finished; its model is {output / 'model'}")
-            return output / "model"
         training, report = prepare(config, loss, accelerator)
         for line in report.lines():
             tell(line)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            if not output.exists():
-                with writing(output):
-                    output.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked(output))
+            if not was_there:
+                held.enter_context(locked(new_folder(output)))
+                if (output / "config.yaml").exists():
+                    raise TrainerError(f"{output}: another process began a run here just now; give another --output")
             held_out_report = training.held_out.report if training.held_out else None
             open_folder(output, config, report, held_out_report, training.loss, made_from, overwrite)
         accelerator.wait_for_everyone()
@@ -91,14 +97,15 @@ def _run(training: Training, report: DataReport) -> None:
         save_end(training, window)
         save_model(training, report)
         if accelerator.is_main_process:
-            checkpoint.remove(output / "checkpoints", training.steps)
             _complete(output, training.loss, config)
         accelerator.wait_for_everyone()
 
 
 def _complete(output: Path, loss: Loss, config: AlignConfig) -> None:
     """Write what the model on disk did not wait for, and what a kill may have kept from being written."""
-    judge_card(output / "model", loss, config.loss)
+    lines = metrics.read(output / "metrics.jsonl")
+    checkpoint.remove(output / "checkpoints", lines[-1]["step"] if lines else 0)
+    judge_card(output, loss, config.loss)
     if (output / "curves.html").exists():
         return
     try:

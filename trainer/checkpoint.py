@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import load
+from accelerate.utils import gather_object, load
 
 from trainer.engine import is_sharded
 from trainer.errors import TrainerError
@@ -39,6 +39,9 @@ def save(accelerator: Accelerator, folder: Path, position: Position, *, keep: in
     """Save model, optimizer, random generators and position as `folder/step-000100`; the older but `keep` - 1 go.
 
     The folder gets its name when it is whole. Called by every process.
+
+    Raises:
+        TrainerError: it cannot be written; in every process, unless they hold parts of the model.
     """
     path = folder / f"step-{position.step:06d}"
     temporary = path.with_name(f".{path.name}.partial")
@@ -46,12 +49,18 @@ def save(accelerator: Accelerator, folder: Path, position: Position, *, keep: in
         partial_folder(path)
     accelerator.wait_for_everyone()
     leaving_out = accelerator.register_save_state_pre_hook(_leave_out_frozen)
+    problem = None
     try:
         with writing(path):
             accelerator.save_state(str(temporary), safe_serialization=True)
+    except TrainerError as error:
+        if is_sharded(accelerator):  # the others wait within save_state
+            raise
+        problem = str(error)
     finally:
         leaving_out.remove()
-    accelerator.wait_for_everyone()
+    if told := next(filter(None, gather_object([problem])), None):  # by every process
+        raise TrainerError(told)
     if accelerator.is_main_process:
         write_text(temporary / "position.json", json.dumps(asdict(position)))
         finish_folder(temporary, path)

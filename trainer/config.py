@@ -335,7 +335,13 @@ class Machine:
             raise TrainerError(f"--gpus {self.gpus}: how they share the run is not said; add --sharding ddp or fsdp")
 
 
-_IN_PLACE_OF = {"epochs": "max_steps", "max_steps": "epochs"}
+_IN_PLACE_OF = {
+    "epochs": ("max_steps",),
+    "max_steps": ("epochs",),
+    "data": ("split",),
+    "eval_data": ("eval_split",),
+    "schedule": ("final_rate_ratio",),
+}
 """Options of which the one given on the command line replaces the recipe's other."""
 
 
@@ -353,7 +359,8 @@ def make_config(config_class: type, given: Mapping[str, object], recipe: str | N
     values = dict(read_recipe(recipe, config_class)) if recipe else {}
     merged = {**dict(values.pop("hyperparameters", None) or {}), **dict(given.get("hyperparameters") or {})}  # type: ignore[call-overload]
     for name in given.keys() & _IN_PLACE_OF:
-        values.pop(_IN_PLACE_OF[name], None)
+        for other in _IN_PLACE_OF[name]:
+            values.pop(other, None)
     values.update(given)
     if merged:
         values["hyperparameters"] = merged

@@ -96,9 +96,10 @@ def _try(loss: Loss, config: AlignConfig, tell: Callable[[str], None]) -> None:
         )
     if wrong := wrong_first_step(loss):
         settings = "".join(f", {name}={value:g}" for name, value in loss.hyperparameters.items())
+        cause = "a clamp or a factor of 0" if wrong == "moves nothing" else "a wrong sign"
         tell(
-            f"warning: {loss.name} {wrong} where the policy is still the reference; unless that is meant, look for a "
-            f"wrong sign{settings}"
+            f"warning: {loss.name} {wrong} where the policy is still the reference; unless that is meant, look for "
+            f"{cause}{settings}"
         )
 
 

@@ -141,6 +141,17 @@ def partial_folder(path: Path) -> Path:
     return temporary
 
 
+def new_folder(path: Path) -> Path:
+    """Make a folder, unless it is there, and return it.
+
+    Raises:
+        TrainerError: it cannot be made.
+    """
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def finish_folder(temporary: Path, path: Path) -> None:
     """Give a filled folder its name, in place of an older one."""
     with writing(path):

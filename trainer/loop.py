@@ -8,6 +8,7 @@ import numpy as np
 
 from trainer import checkpoint, metrics
 from trainer.checkpoint import Position
+from trainer.engine import is_sharded
 from trainer.errors import TrainerError
 from trainer.metrics import Window
 from trainer.progress import Report, progress, say
@@ -101,10 +102,11 @@ def save_end(training: Training, window: Window) -> None:
     try:
         _save(training, training.steps, window, more=1)
     except TrainerError as error:
-        if training.accelerator.num_processes > 1:  # the others wait for this one
+        if is_sharded(training.accelerator):  # the others wait for this one
             raise
-        checkpoint.remove_unfinished(training.output / "checkpoints")
-        say(f"warning: {error}; the model may need less room, and is written next")
+        if training.accelerator.is_main_process:
+            checkpoint.remove_unfinished(training.output / "checkpoints")
+            say(f"warning: {error}; the model may need less room, and is written next")
 
 
 def _save(training: Training, step: int, window: Window, *, more: int = 0) -> None:

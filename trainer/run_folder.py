@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from halotheory.contract import Loss
-from trainer import metrics, sources
+from trainer import checkpoint, metrics, sources
 from trainer.adapters import SETTINGS
 from trainer.config import AlignConfig, as_yaml, differing_keys, read_recipe
 from trainer.errors import TrainerError
@@ -52,7 +52,7 @@ def is_finished(output: Path, config: AlignConfig, made_from: Mapping[str, str],
         raise TrainerError(
             f"{output}: holds a run of another configuration: {told}; give another --output, or --overwrite"
         )
-    if (output / sources.NAME).exists():
+    if (output / sources.NAME).exists() and _is_begun(output):
         sources.check_unchanged(_stored(output / sources.NAME), made_from, config, output)
     return any((output / "model" / name).exists() for name in ("config.json", SETTINGS))
 
@@ -61,13 +61,10 @@ def check_place(output: Path, config: AlignConfig, loss: Loss) -> None:
     """Check that what a run reads does not lie in the folder that it writes, where `--overwrite` would remove it.
 
     Raises:
-        TrainerError: it does; or the folder is a file, or cannot be written to.
+        TrainerError: it does; or the folder is a file.
     """
     if output.exists() and not output.is_dir():
         raise TrainerError(f"--output {output}: a file; give a folder")
-    existing = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
-    if not os.access(existing, os.W_OK):  # else it would be found out after the reference model has been asked
-        raise TrainerError(f"--output {output}: {existing} cannot be written to; give another --output")
     read = {
         "starting model": config.model,
         "reference model": config.reference_model,
@@ -82,6 +79,24 @@ def check_place(output: Path, config: AlignConfig, loss: Loss) -> None:
     for what, given in read.items():
         if given and Path(given).exists() and Path(given).resolve().is_relative_to(output.resolve()):
             raise TrainerError(f"--output {output}: the {what} {given} lies in it; give another --output")
+
+
+def check_writable(output: Path) -> None:
+    """Check that a folder can be written to, or made; else that would be found out after the reference pass.
+
+    Raises:
+        TrainerError: it cannot.
+    """
+    if output.is_symlink() and not output.exists():
+        raise TrainerError(f"--output {output}: a link to nothing; make the folder that it names, or give another")
+    existing = next(path for path in (output.absolute(), *output.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise TrainerError(f"--output {output}: {existing} cannot be written to; give another --output")
+
+
+def _is_begun(output: Path) -> bool:
+    """Whether there are steps that would be lost, or mixed with those of other sources."""
+    return (output / "model").exists() or checkpoint.last(output / "checkpoints") is not None
 
 
 def _stored(path: Path) -> dict[str, str]:
@@ -113,7 +128,7 @@ def open_folder(
     if held_out is not None:
         values["held_out"] = held_out.as_dict()
     write_text(output / "data_report.json", as_json(values))
-    if not (output / sources.NAME).exists():  # else they are what they were
+    if not (output / sources.NAME).exists() or not _is_begun(output):  # else they are what they were
         write_text(output / sources.NAME, as_json(made_from))
     write_text(output / "config.yaml", as_yaml(config))
 
@@ -134,23 +149,19 @@ def save_model(training: Training, report: DataReport) -> None:
     finish_folder(temporary, path)
 
 
-def as_trained(output: Path, loss: Loss) -> Loss:
-    """Return a loss with the hyperparameters of a run that is on disk, class weights of `--balance` included."""
-    return loss.with_settings(json.loads((output / "data_report.json").read_text(encoding="utf-8"))["hyperparameters"])
-
-
-def judge_card(model: Path, loss: Loss, spec: str) -> None:
-    """Write the verdict on the loss, items of a list, into the card of a model where it is not there yet.
+def judge_card(output: Path, loss: Loss, spec: str) -> None:
+    """Write the verdict on the loss, items of a list, into the card of a run's model where it is not there yet.
 
     Args:
-        model: the model's folder.
-        loss: with the hyperparameters in force.
+        output: the run's folder.
+        loss: its loss; the hyperparameters in force, class weights of `--balance` included, are read from the run.
         spec: as `--loss` names it.
     """
-    card = model / "README.md"
+    card, report = output / "model" / "README.md", output / "data_report.json"
     text = card.read_text(encoding="utf-8") if card.exists() else ""
-    if UNCHECKED in text:
-        write_text(card, text.replace(UNCHECKED, "\n- ".join(verdict_lines(loss, spec)), 1))
+    if UNCHECKED in text and report.exists():
+        trained = loss.with_settings(json.loads(report.read_text(encoding="utf-8"))["hyperparameters"])
+        write_text(card, text.replace(UNCHECKED, "\n- ".join(verdict_lines(trained, spec)), 1))
 
 
 def _made(training: Training, report: DataReport, base: str | None) -> Made:

@@ -27,8 +27,19 @@ def sources(config: AlignConfig, loss: Loss) -> dict[str, str]:
     files = {"data": config.data, "eval_data": config.eval_data, "chat_template": config.chat_template}
     models = {"model": config.model, "reference_model": config.reference_model}
     found = {name: _digest([Path(path)]) for name, path in files.items() if path and Path(path).is_file()}
-    found |= {name: model_digest(model, f"--{name.replace('_', '-')}") for name, model in models.items() if model}
-    return {**found, "loss": _digest(loss_files(Path(loss.source)))}
+    found |= {name: digest for name, model in models.items() if model and (digest := _of_model(name, model))}
+    return {**found, "loss": _digest(loss_files(_named(config.loss), Path(loss.source)))}
+
+
+def _of_model(name: str, model: str) -> str | None:
+    """Return a model's digest, or None where it is not at hand."""
+    digest = model_digest(model, f"--{name.replace('_', '-')}")
+    return None if digest == model else digest
+
+
+def _named(spec: str) -> Path:
+    """Return the file that `--loss` names; the function may come from another."""
+    return Path(spec) if spec.endswith(".py") else Path(spec.rpartition(":")[0])
 
 
 def check_unchanged(stored: Mapping[str, str], now: Mapping[str, str], config: AlignConfig, where: Path) -> None:
@@ -51,18 +62,20 @@ def check_unchanged(stored: Mapping[str, str], now: Mapping[str, str], config: A
         )
 
 
-def loss_files(path: Path) -> list[Path]:
-    """Return a loss file and the files beside it that it imports, and these import."""
-    found, waiting = {path}, [path]
+def loss_files(*paths: Path) -> list[Path]:
+    """Return those of a loss's files that are there, the files beside them that they import, and those of these."""
+    waiting = [path.absolute() for path in paths if path.is_file()]
+    found, folders = set(waiting), {path.parent for path in waiting}
     while waiting:
-        for one in _neighbours(waiting.pop()):
+        path = waiting.pop()
+        for one in _neighbours(path, {path.parent, *folders}):
             if one not in found:
                 found.add(one)
                 waiting.append(one)
     return sorted(found)
 
 
-def _neighbours(path: Path) -> Iterator[Path]:
+def _neighbours(path: Path, folders: Iterable[Path]) -> Iterator[Path]:
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -74,7 +87,8 @@ def _neighbours(path: Path) -> Iterator[Path]:
             names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
         else:
             continue
-        for stem in (path.parent.joinpath(*part) for name in filter(None, names) for part in _prefixes(name)):
+        parts = [part for name in filter(None, names) for part in _prefixes(name)]
+        for stem in (folder.joinpath(*part) for folder in folders for part in parts):
             yield from (one for one in (stem.with_suffix(".py"), stem / "__init__.py") if one.is_file())
 
 

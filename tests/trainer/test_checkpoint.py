@@ -231,6 +231,19 @@ def test_a_model_that_cannot_be_written_costs_no_step(
     assert not (killed / "checkpoints" / "step-000020").exists()
 
 
+def test_a_last_checkpoint_that_does_not_fit_does_not_keep_the_model_from_being_written(
+    killed: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("accelerate.Accelerator.save_state", full)
+    ended = trainer(*WORDS, "--output", "out", "--save-steps", "100", "--overwrite")
+    assert ended.status == 0
+    assert "warning: out/checkpoints/step-000020: cannot be written: No space left on device; free or" in ended.stderr
+    assert (killed / "model" / "model.safetensors").exists()
+
+
 def test_two_runs_do_not_write_to_one_folder(killed: Path, trainer: Callable[..., Ended]) -> None:
     with locked(killed):
         for words in ((), ("--overwrite",)):

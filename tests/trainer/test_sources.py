@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.trainer.conftest import Ended
 from tests.trainer.tiny import make_model, thumbs, write_jsonl
 from trainer import loop
 from trainer.sources import loss_files
+from trainer.step import z0_of_step
 
 LOSS = "def loss(policy_logps, desirable):\n    return -policy_logps * (2.0 * desirable - 1)\n"
 WORDS = ("align", "--model", "model", "--data", "thumbs.jsonl", "--output", "out", "--max-steps", "2")
@@ -51,8 +53,10 @@ def test_a_killed_run_is_not_continued_from_another_model(
     words = (*WORDS, "--loss", "kto", "--save-steps", "1", "--reference-model", "reference")
     make_model(seed=4).save_pretrained(workplace / "reference")
 
-    def killed(*_: object) -> None:
-        raise RuntimeError("killed")
+    def killed(training: Any, microbatches: Any, step: int) -> Any:
+        if step == 1:
+            raise RuntimeError("killed")
+        return z0_of_step(training, microbatches, step)
 
     monkeypatch.setattr(loop, "z0_of_step", killed)
     with pytest.raises(RuntimeError, match="killed"):
@@ -68,12 +72,30 @@ def test_a_finished_run_whose_data_are_gone_is_finished(workplace: Path, trainer
     assert "this run is finished" in trainer(*words).stderr
 
 
+@pytest.mark.usefixtures("workplace")
+def test_a_loss_that_failed_at_its_first_step_is_mended_and_run_again(trainer: Callable[..., Ended]) -> None:
+    Path("mine.py").write_text(LOSS.replace("-policy_logps", "float('nan') * policy_logps"))
+    assert "the loss is nan at step 1" in trainer(*WORDS, "--loss", "mine.py").stderr
+    Path("mine.py").write_text(LOSS)
+    assert trainer(*WORDS, "--loss", "mine.py").status == 0
+    assert "this run is finished" in trainer(*WORDS, "--loss", "mine.py").stderr
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_file_that_only_names_the_loss_counts_too(trainer: Callable[..., Ended]) -> None:
+    Path("two.py").write_text(LOSS.replace("loss", "one") + LOSS.replace("loss", "other"))
+    Path("mine.py").write_text("from two import one as loss\n")
+    assert trainer(*WORDS, "--loss", "mine.py").status == 0
+    Path("mine.py").write_text("from two import other as loss\n")
+    assert "this changed: loss mine.py" in trainer(*WORDS, "--loss", "mine.py").stderr
+
+
 def test_files_that_a_loss_imports_are_found(tmp_path: Path) -> None:
     for name, text in {
         "loss.py": "import torch\nfrom shapes import huber\nimport parts.one\n",
         "shapes.py": "def huber(): ...\n",
         "parts/__init__.py": "",
-        "parts/one.py": "from . import two\n",
+        "parts/one.py": "import parts.two\n",
         "parts/two.py": "import loss\n",
         "other.py": "",
     }.items():
