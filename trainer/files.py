@@ -15,21 +15,15 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_LONGEST = 255 - len("..report.json.partial")
-"""Bytes of an output's name: file systems take 255, and names of files beside it have so many more."""
-
 
 def output_file(name: str) -> Path:
     """Return the file that --output means: of a link the file that it stands for, so that the link stays.
 
     Raises:
-        TrainerError: a name that no file can have, or that no report could hold.
+        TrainerError: a name that no report could hold.
     """
     check_utf8(name, "--output")
     path = Path(name)
-    size = len(os.fsencode(path.name))
-    if size > _LONGEST:
-        raise TrainerError(f"--output {name}: the file's name has {size} bytes; give one of at most {_LONGEST}")
     try:
         return Path(os.path.realpath(path)) if path.is_symlink() else path
     except OSError as error:

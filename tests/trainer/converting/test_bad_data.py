@@ -111,8 +111,8 @@ WORDS = [
     ),
     ("--data pairs.jsonl --output thumbs.jsonl/out.jsonl", "thumbs.jsonl/out.jsonl: cannot be written"),
     ("--data pairs.jsonl --output model.jsonl", "--output model.jsonl: no regular file"),
-    (f"--data pairs.jsonl --output {'o' * 250}.jsonl", "the file's name has 256 bytes; give one of at most 234"),
-    (f"--data {'p' * 250}.jsonl --output out.jsonl", "ppp.jsonl: no such file"),
+    (f"--data pairs.jsonl --output {'o' * 250}.jsonl", "must be a path: names of at most 200 bytes"),
+    (f"--data {'p' * 250}.jsonl --output out.jsonl", "ppp.jsonl: must be a path: names of at most 255 bytes"),
     ("--data pairs.jsonl --output out\udcff.jsonl", "--output 'out\\udcff.jsonl': the name is not UTF-8"),
 ]
 
