@@ -48,41 +48,40 @@ class _TargetLogps(torch.autograd.Function):
         for rows in _blocks(targets, weight):
             logits = _logits(hidden_cast[rows], weight_cast, bias)
             chosen = logits.gather(1, targets[rows, None])[:, 0].float()
-            largest, total = _exponentiate(logits)
-            logps.append(chosen - largest - total.log())
+            largest, log_total = _reduced(logits, softmax=keeps)
+            logps.append(chosen - largest - log_total)
             if keeps:
-                kept.append((logits, total))
-        ctx.save_for_backward(hidden, weight, bias, targets)
+                kept.append(logits)
+        result = torch.cat(logps)
+        ctx.save_for_backward(hidden, weight, bias, targets, result)
         ctx.kept, ctx.dtype = kept if keeps else None, dtype
-        return torch.cat(logps)
+        return result
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        (grad,) = grads
-        hidden, weight, bias, targets = ctx.saved_tensors
+        hidden, weight, bias, targets, logps = ctx.saved_tensors
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         hidden_cast, weight_cast = hidden.to(ctx.dtype), weight.to(ctx.dtype)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight, grad_bias = None, torch.zeros_like(bias) if wants_bias else None
         for rows in _blocks(targets, weight):
             if ctx.kept is not None:
-                exponentials, total = ctx.kept.pop(0)  # used up: its memory is the gradient's
+                softmax = ctx.kept.pop(0)  # used up: its memory is the gradient's
             else:
-                exponentials = _logits(hidden_cast[rows], weight_cast, bias)
-                _, total = _exponentiate(exponentials)
-            # d/d logits of grad * log softmax[target] is grad * (one-hot of the target - softmax), at the target in
-            # float32: in bfloat16 1 - 0.99 would be a third off
-            chosen = exponentials.gather(1, targets[rows, None]).float()
-            slope, total = grad[rows, None], total[:, None]
-            grad_logits = exponentials.mul_(-slope / total)
-            grad_logits.scatter_(1, targets[rows, None], (slope * (1 - chosen / total)).to(ctx.dtype))
+                softmax = _logits(hidden_cast[rows], weight_cast, bias)
+                _reduced(softmax, softmax=True)
+            # d/d logits of -log softmax[target] is softmax - one-hot of the target; there from float32: in bfloat16
+            # 0.99 - 1 would be a third off. What it is multiplied by goes to the narrow sides of the products
+            difference = softmax.scatter_(1, targets[rows, None], logps[rows, None].expm1().to(ctx.dtype))
+            slope = -grads[0][rows, None]
             if grad_hidden is not None:
-                grad_hidden[rows] = grad_logits @ weight_cast
+                grad_hidden[rows] = slope * (difference @ weight_cast)
             if wants_weight:
-                grad_weight = _plus_product(grad_weight, grad_logits.T, hidden_cast[rows], weight.dtype)
+                narrow = (slope * hidden[rows]).to(ctx.dtype)
+                grad_weight = _plus_product(grad_weight, difference.T, narrow, weight.dtype)
             if grad_bias is not None:
-                grad_bias += grad_logits.sum(dim=0)
+                grad_bias += difference.T @ slope[:, 0].to(ctx.dtype)
         return grad_hidden, grad_weight, grad_bias, None, None, None
 
 
@@ -90,16 +89,23 @@ def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return hidden @ weight.T if bias is None else torch.addmm(bias.to(hidden.dtype), hidden, weight.T)
 
 
-def _exponentiate(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Put exp(l - max l) in the place of every row's logits l; return max l and the row's sum, float32, (rows,)."""
-    largest, total = [], []
+def _reduced(logits: Tensor, *, softmax: bool) -> tuple[Tensor, Tensor]:
+    """Return max l and log sum exp(l - max l) of every row's logits l, float32, (rows,); use the logits up.
+
+    Args:
+        logits: (rows, vocabulary).
+        softmax: whether to leave the softmax in their place.
+    """
+    largest, log_total = [], []
     for piece in logits.split(_rows_of(_PIECE, logits.device, logits.shape[1])):
         top = piece.amax(dim=1, keepdim=True)
         exponentials = piece.float().sub_(top).exp_()
+        total = exponentials.sum(dim=1, keepdim=True)
         largest.append(top[:, 0].float())
-        total.append(exponentials.sum(dim=1))
-        piece.copy_(exponentials)  # itself in float32
-    return torch.cat(largest), torch.cat(total)
+        log_total.append(total[:, 0].log())
+        if softmax:
+            torch.mul(exponentials, 1 / total, out=piece)
+    return torch.cat(largest), torch.cat(log_total)
 
 
 def _plus_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
