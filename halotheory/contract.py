@@ -269,8 +269,10 @@ def _imported(path: Path) -> ModuleType:
         line = "" if error.lineno is None else f":{error.lineno}"
         raise HaloTheoryError(f"{where}{line}: syntax error: {error.msg}") from error
     except (Exception, SystemExit) as error:
-        line = _line_in(error, str(path)) or 1
-        raise HaloTheoryError(f"{path}:{line}: importing the file raised {_described(error)}") from error
+        line = _line_in(error, str(path))
+        if line is None and isinstance(error, ValueError):  # what Python before 3.11.4 makes of a null byte
+            raise HaloTheoryError(f"{path}: syntax error: {error}") from error
+        raise HaloTheoryError(f"{path}:{line or 1}: importing the file raised {_described(error)}") from error
     return module
 
 

@@ -88,12 +88,15 @@ async def ask_all(
             ended += 1
             reached(ended, budget)
 
+    failed = None
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(concurrency, len(waiting))):
                 group.create_task(work())
     except* EvalkitError as errors:
-        raise _first(errors) from None
+        failed = _first(errors)
+    if failed is not None:  # raised up there, Python before 3.11.4 would put it into a group of its own
+        raise failed
     return asked
 
 
