@@ -50,7 +50,7 @@ def statistics(losses: Tensor, scores: Scores) -> Tensor:
     with torch.no_grad():
         lengths = scores.sequences.completion_lengths
         found = {"loss": _summed(losses), **_outputs(scores.tensors)}
-        found["completion_length"] = losses.new_tensor([float(lengths.sum()), len(lengths)])
+        found["completion_length"] = _pair(losses, float(lengths.sum()), len(lengths))
         if scores.kl_raw is not None:
             found["kl"], found["kl_raw"] = (
                 _summed(scores.tensors["kl"]),
@@ -95,8 +95,13 @@ def _over_tokens(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _summed(values: Tensor, where: Tensor | None = None) -> Tensor:
     if where is None:
-        return torch.stack([values.sum(), values.new_tensor(len(values))])
+        return torch.stack([values.sum(), values.new_full((), len(values))])
     return torch.stack([torch.where(where, values, 0.0).sum(), where.sum().to(values.dtype)])
+
+
+def _pair(like: Tensor, total: float, count: int) -> Tensor:
+    """Return two numbers on a tensor's device, written there: a copy to a GPU would wait for it."""
+    return torch.stack([like.new_full((), total), like.new_full((), count)])
 
 
 def slopes(scores: Scores, examples: int) -> Tensor:
