@@ -117,20 +117,9 @@ def align_command(**words: Any) -> None:
 
 
 def _settings(words: list[str] | None) -> dict[str, float]:
-    """Return the hyperparameters of `--set`.
-
-    Raises:
-        HaloTheoryError: a word that is not `name=number`, or a name that is given twice.
-    """
     from halotheory.settings import parse_settings
 
-    given: dict[str, float] = {}
-    for word in words or []:
-        for name, value in parse_settings([word]).items():
-            if name in given:
-                raise TrainerError(f"--set {word}: {name} is set to {given[name]:g} too; keep one of the two")
-            given[name] = value
-    return given
+    return parse_settings(words or [])
 
 
 _NO_SFT = ("loss", "balance", "reference_model", "reference_point", "reference_point_over")

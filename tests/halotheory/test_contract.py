@@ -195,6 +195,11 @@ def test_settings_that_are_none(word: str) -> None:
         parse_settings([word])
 
 
+def test_a_setting_comes_once() -> None:
+    with pytest.raises(HaloTheoryError, match=r"--set beta=2: beta is set to 1 too; keep one of the two"):
+        parse_settings(["beta=1", "beta=2"])
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
