@@ -109,7 +109,7 @@ def adapt(model: Any, config: AlignConfig) -> Any:
     missing = [] if every else [name for name in targets if name not in names]
     if missing:
         raise TrainerError(f"--lora-targets {missing[0]}: {config.model} has no such matrix; it has {', '.join(names)}")
-    with torch.random.fork_rng(), _quiet():
+    with torch.random.fork_rng(devices=[]), _quiet():
         torch.manual_seed(config.seed)  # alike in all processes
         adapted = get_peft_model(model, settings)
     _set_dropout(adapted, config.lora_dropout)

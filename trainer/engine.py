@@ -78,7 +78,10 @@ def _set_up_fsdp(accelerator: Accelerator, dtype: str, quantized: bool) -> None:
     if quantized:
         raise TrainerError("--quantize: quantised weights are not sharded here; launch without FSDP, or leave it out")
     if dtype != "float32":
-        plugin.mixed_precision_policy = MixedPrecisionPolicy(param_dtype=DTYPES[dtype], reduce_dtype=torch.float32)
+        # inputs are not cast: FSDP would hand each layer a copy of the forest, and of the memory that it is to fill
+        plugin.mixed_precision_policy = MixedPrecisionPolicy(
+            param_dtype=DTYPES[dtype], reduce_dtype=torch.float32, cast_forward_inputs=False
+        )
 
 
 def of_main_process(accelerator: Accelerator, compute: Callable[[], str]) -> str:

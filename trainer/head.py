@@ -10,8 +10,9 @@ from trainer.autocast import dtype_of
 KEPT = 2**28
 """Logits that are kept for the backward pass; more are computed anew in it."""
 
-_BLOCK = {"cpu": 30 * 2**18, "others": 2**25}
-"""Logits that are computed at a time. On a CPU 30 MB: above 32 the C library asks the system for fresh pages."""
+_BLOCK = {"cpu": 30 * 2**18, "others": 2**27}
+"""Logits that are computed at a time. On a CPU 30 MB: above 32 the C library asks the system for fresh pages. On a GPU
+a thousand rows of a large vocabulary: every block reads all of the head's weights and adds to all of their gradient."""
 
 _PIECE = {"cpu": 2**18, "others": 2**24}
 """Logits that go through the softmax at a time. On a CPU 1 MB, which its cache holds from the maximum to the sum."""
@@ -65,7 +66,9 @@ class _TargetLogps(torch.autograd.Function):
         hidden_cast, weight_cast = hidden.to(ctx.dtype), weight.to(ctx.dtype)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight, grad_bias = None, torch.zeros_like(bias) if wants_bias else None
-        for rows in _blocks(targets, weight):
+        blocks = _blocks(targets, weight)
+        wide = torch.promote_types(weight.dtype, torch.float32) if len(blocks) > 1 else weight.dtype  # of a sum
+        for rows in blocks:
             if ctx.kept is not None:
                 softmax = ctx.kept.pop(0)  # used up: its memory is the gradient's
             else:
@@ -79,9 +82,10 @@ class _TargetLogps(torch.autograd.Function):
                 grad_hidden[rows] = slope * (difference @ weight_cast)
             if wants_weight:
                 narrow = (slope * hidden[rows]).to(ctx.dtype)
-                grad_weight = _plus_product(grad_weight, difference.T, narrow, weight.dtype)
+                grad_weight = _plus_product(grad_weight, difference.T, narrow, wide)
             if grad_bias is not None:
                 grad_bias += difference.T @ slope[:, 0].to(ctx.dtype)
+        grad_weight = None if grad_weight is None else grad_weight.to(weight.dtype)
         return grad_hidden, grad_weight, grad_bias, None, None, None
 
 

@@ -12,7 +12,7 @@ from trainer.engine import is_sharded
 from trainer.errors import TrainerError
 from trainer.metrics import Window
 from trainer.progress import Report, progress, say
-from trainer.schedule import learning_rate
+from trainer.schedule import learning_rate, set_rate
 from trainer.step import gradient, z0_of_step
 from trainer.stopping import told_to_stop
 from trainer.totals import over_processes
@@ -63,8 +63,7 @@ def train(
                 stop=bool(stopping),
             )
             rate = learning_rate(step, training.steps, config)
-            for group in training.optimizer.param_groups:
-                group["lr"] = rate
+            set_rate(training.optimizer, rate)
             training.optimizer.step()
             training.optimizer.zero_grad()
 

@@ -23,6 +23,10 @@ Layout = Forest | Padded
 """Sequences as a model reads them."""
 
 
+CAPPED = 2**27
+"""Capped logits that are computed at a time; without gradient no more are held."""
+
+
 class Policy(nn.Module):
     """A causal model of transformers, wrapped or adapted by peft or not, that returns log-probabilities.
 
@@ -64,8 +68,7 @@ class Policy(nn.Module):
             states = torch.cat([states, memory.hidden])
         hidden, softcap = states.index_select(0, forest.sources), getattr(whole.config, "final_logit_softcapping", None)
         if softcap:
-            logits = softcap * torch.tanh(head(hidden) / softcap)
-            return forest.by_completion(-F.cross_entropy(logits.float(), forest.targets, reduction="none"))
+            return forest.by_completion(_capped_logps(hidden, head, softcap, forest.targets))
         return forest.by_completion(target_logps(hidden, head.weight, head.bias, forest.targets))
 
     def _padded(self, padded: Padded) -> Tensor:
@@ -115,6 +118,15 @@ class Policy(nn.Module):
     def arithmetic(self, device: str) -> AbstractContextManager[Any]:
         """Return the context of a forward pass; in one around several, autocast keeps its casts of weights."""
         return torch.autocast(device, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+
+def _capped_logps(hidden: Tensor, head: nn.Linear, softcap: float, targets: Tensor) -> Tensor:
+    """Return log softmax(softcap tanh(head(hidden) / softcap))[target] for each row, as Gemma 2 has it."""
+    logps, rows = [], max(1, CAPPED // head.weight.shape[0])
+    for some, wanted in zip(hidden.split(rows), targets.split(rows), strict=True):
+        logits = softcap * torch.tanh(head(some) / softcap)
+        logps.append(-F.cross_entropy(logits.float(), wanted, reduction="none"))
+    return torch.cat(logps)
 
 
 def pack_if_exact(policy: Policy, forward: Callable[..., Tensor], some: Sequences, longest: int) -> str | None:

@@ -30,6 +30,9 @@ Keys = NDArray[np.uint64]
 BUDGET = {"cpu": 2048, "others": 16384}
 """Tokens of one forward pass of the reference model: on a CPU more would be no faster, and a GPU is to be kept busy."""
 
+PADDED_LOGITS = 2**29
+"""At the most of a pass over padded rows, which projects padding, too, and in bfloat16 holds 10 bytes for each."""
+
 
 def default_folder() -> Path:
     """Return where reference log-probabilities are kept: `$XDG_CACHE_HOME/halotheory`, or `~/.cache/halotheory`."""
@@ -198,25 +201,53 @@ class Folder:
             temporary.replace(part)
 
 
-def unscored(wanted: Iterable[Sequences], known: Logps, budget: int) -> Iterator[Sequences]:
-    """Yield what is not known yet, each sequence once, those with one prompt together, `budget` tokens at a time."""
+def tokens_at_a_time(device: str, vocabulary: int, *, packed: bool) -> int:
+    """Return the tokens, padding included, of one forward pass of a reference model.
+
+    Args:
+        device: its type.
+        vocabulary: of the model.
+        packed: whether sequences share a row.
+    """
+    suited = BUDGET["cpu" if device == "cpu" else "others"]
+    return suited if packed else min(suited, PADDED_LOGITS // vocabulary)
+
+
+def unscored(wanted: Iterable[Sequences], known: Logps, budget: int, *, packed: bool) -> Iterator[Sequences]:
+    """Yield what is not known yet, each sequence once, `budget` tokens at a time.
+
+    Args:
+        wanted: sequences, repeated or not.
+        known: what is left out.
+        budget: tokens, padding included; a sequence that is longer comes alone.
+        packed: whether sequences share a row: those with one prompt then come together, else those of like length.
+    """
     every: dict[bytes, tuple[Tokens, Tokens]] = {}
     for sequences in wanted:
         names = keys(sequences)
         for at in np.flatnonzero(known.find(names) < 0):
             every.setdefault(names[at].tobytes(), (sequences.prompts[at], sequences.completions[at]))
-    together = sorted(every.values(), key=lambda both: (len(both[0]), both[0].tobytes()))
     batch: list[tuple[Tokens, Tokens]] = []
     size, last = 0, b""
-    for prompt, completion in together:
-        more = len(completion) + (len(prompt) if prompt.tobytes() != last else 0)
-        if batch and size + more > budget:
+    for prompt, completion in sorted(every.values(), key=_by_prompt if packed else _by_length):
+        alone = len(prompt) + len(completion)
+        more = len(completion) if prompt.tobytes() == last else alone
+        grown = size + more if packed else (len(batch) + 1) * alone  # which is the longest so far
+        if batch and grown > budget:
             yield _joined(batch)
-            batch, size, more = [], 0, len(prompt) + len(completion)
+            batch, grown = [], alone
         batch.append((prompt, completion))
-        size, last = size + more, prompt.tobytes()
+        size, last = grown, prompt.tobytes()
     if batch:
         yield _joined(batch)
+
+
+def _by_prompt(both: tuple[Tokens, Tokens]) -> tuple[int, bytes]:
+    return len(both[0]), both[0].tobytes()
+
+
+def _by_length(both: tuple[Tokens, Tokens]) -> int:
+    return len(both[0]) + len(both[1])
 
 
 def _joined(batch: list[tuple[Tokens, Tokens]]) -> Sequences:
@@ -231,7 +262,8 @@ def score(
     folder: Folder,
     accelerator: Any,
     *,
-    budget: int | None = None,
+    budget: int,
+    packed: bool = True,
     seconds: float = 30.0,
 ) -> Logps:
     """Return the reference model's log-probabilities of all that is wanted: those on disk, and the others, computed.
@@ -244,7 +276,8 @@ def score(
         wanted: sequences, repeated or not.
         folder: what is known.
         accelerator: which process this is.
-        budget: tokens of a forward pass; None: what suits the device.
+        budget: tokens of a forward pass, as `tokens_at_a_time` has them.
+        packed: whether sequences share a row.
         seconds: between parts on disk.
 
     Raises:
@@ -255,8 +288,7 @@ def score(
     wanted = list(wanted)
     names = np.concatenate([keys(sequences) for sequences in wanted])
     (known,) = broadcast_object_list([folder.read().only(names)])
-    suited = BUDGET["cpu" if accelerator.device.type == "cpu" else "others"]
-    batches = list(unscored(wanted, known, budget or suited))
+    batches = list(unscored(wanted, known, budget, packed=packed))
     mine, fresh, last = [empty(folder.by_token)], [empty(folder.by_token)], time.monotonic()
     processes, show, done = accelerator.num_processes, accelerator.is_main_process, 0
     rounds = -(-len(batches) // processes)

@@ -20,7 +20,7 @@ from trainer.errors import TrainerError
 from trainer.models import load_model
 from trainer.order import Indices
 from trainer.policy import Policy, pack_if_exact
-from trainer.reference import Folder, default_folder, fingerprint, score
+from trainer.reference import Folder, default_folder, fingerprint, score, tokens_at_a_time
 from trainer.reference_point import NEEDS_MISMATCHED
 from trainer.tokens import TokenTable
 
@@ -70,7 +70,16 @@ def reference_logps(
     root = Path(config.reference_cache) if config.reference_cache else default_folder()
     kept = None if config.reference_cache == "none" else root / model.fingerprint / ("tokens" if by_token else "sums")
     wanted = chain.from_iterable(_wanted(table, steps, loss, config.reference_point) for table, steps in data)
-    return score(model.forward, model.policy.layout, wanted, Folder(path=kept, by_token=by_token), accelerator)
+    packed, vocabulary = model.policy.packs, model.policy.causal_model.config.get_text_config().vocab_size
+    return score(
+        model.forward,
+        model.policy.layout,
+        wanted,
+        Folder(path=kept, by_token=by_token),
+        accelerator,
+        budget=tokens_at_a_time(accelerator.device.type, vocabulary, packed=packed),
+        packed=packed,
+    )
 
 
 def check_vocabulary(model: Any, table: TokenTable, name: str) -> None:

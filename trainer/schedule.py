@@ -10,6 +10,15 @@ from trainer.config import AlignConfig
 from trainer.errors import TrainerError
 
 
+def set_rate(optimizer: Any, rate: float) -> None:
+    """Give all of an optimizer's groups a learning rate; some optimizers hold it in a tensor, and count on that."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
 def learning_rate(step: int, steps: int, config: AlignConfig) -> float:
     """Return the learning rate of a step: a linear rise, then constant, or a linear or cosine fall.
 

@@ -125,9 +125,9 @@ def z0_of_step(training: Training, microbatches: list[Indices], step: int) -> Te
     for at, microbatch in enumerate(microbatches):
         examples, neighbours, counts = training.share(microbatch)
         if kind == "sampled":
-            sequences = training.draw(
-                matched(table, examples).prompts, [config.seed, step, at, training.accelerator.process_index]
-            )
+            seed = [config.seed, step, at, training.accelerator.process_index]
+            with scorer.arithmetic():  # in which they are scored, too
+                sequences = training.draw(matched(table, examples).prompts, seed)
         elif kind == "batch-mean":
             sequences = matched(table, examples)
         else:

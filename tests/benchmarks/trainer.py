@@ -145,6 +145,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--loss", nargs="+", choices=["kto", "dpo"], default=["kto", "dpo"])
     parser.add_argument("--shape", nargs="+", choices=[*SHAPES], help="the model (default: body head)")
     parser.add_argument("--dtype", nargs="+", choices=[*FLOOR], help="(default: both; with cuda bfloat16)")
+    parser.add_argument("--lora-rank", type=int, help="train an adapter (default: all weights); 8b fits no other way")
     parser.add_argument("--batch", nargs="+", type=int, default=[8], help="examples of a step; even numbers")
     parser.add_argument("--side", nargs="+", choices=SIDES[1:], help="what ours is compared with (default: all)")
     parser.add_argument("--rounds", type=int, help="(default: 5)")
@@ -164,7 +165,10 @@ def _options() -> argparse.Namespace:
     on_gpu = options.device == "cuda"
     options.shape = options.shape or (["1b"] if on_gpu else ["body"] if options.quick else ["body", "head"])
     options.dtype = options.dtype or (["bfloat16"] if on_gpu else ["float32"] if options.quick else [*FLOOR])
-    options.side = options.side or [side for side in SIDES[1:] if not (on_gpu and side == "trl as shipped")]
+    unfit = {*(["trl as shipped"] if on_gpu else []), *(["floor"] if options.lora_rank else [])}
+    options.side = options.side or [side for side in SIDES[1:] if side not in unfit]
+    if options.lora_rank and "floor" in options.side:
+        parser.error("--side floor: counts the products of training all weights; leave it out with --lora-rank")
     for batch in options.batch:
         if batch < 2 or batch % 2:
             parser.error(f"--batch {batch}: give an even number, so that pairs fill the steps of thumbs")
@@ -209,6 +213,7 @@ def _compare_all(options: argparse.Namespace) -> Iterator[Compared]:
                 warmup=options.warmup,
                 steps=options.steps,
                 device=options.device,
+                lora_rank=options.lora_rank,
                 folder=str(work / str(number)),
                 model=str(work / f"model-{shape}"),
             )
@@ -255,7 +260,8 @@ def _child(words: Sequence[str], folder: Path, threads: int) -> subprocess.Compl
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, "-m", f"tests.benchmarks.{words[0]}", *words[1:]]
-        environment = {**os.environ, **settings}
+        first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]  # on several GPUs TRL asks for a launcher
+        environment = {**os.environ, **settings, "CUDA_VISIBLE_DEVICES": first}
         return subprocess.run(command, check=False, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -267,10 +273,17 @@ def _last_line(ended: subprocess.CompletedProcess[str]) -> str:
 # Printing
 
 
+def _gpu() -> str:
+    """Return the GPU's name, from a process of its own: this one takes none of the GPU's memory."""
+    command = [sys.executable, "-c", "import torch; print(torch.cuda.get_device_name())"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip() or "no GPU"
+
+
 def _machine(options: argparse.Namespace) -> str:
+    device = _gpu() if options.device == "cuda" else "cpu"
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
     return (
-        f"{platform.system()}, {os.cpu_count()} cores, {options.threads} thread(s), {options.device}; "
+        f"{platform.system()}, {os.cpu_count()} cores, {options.threads} thread(s), {device}; "
         f"Python {platform.python_version()}, {versions}. "
         f"{options.rounds} round(s) of {options.warmup} + {options.steps} steps."
     )

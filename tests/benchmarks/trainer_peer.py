@@ -20,6 +20,7 @@ from tests.benchmarks.trainer_setting import (
     BETA,
     LEARNING_RATE,
     MAX_GRAD_NORM,
+    SEED,
     Example,
     Measured,
     Setting,
@@ -121,7 +122,9 @@ def _ours(setting: Setting) -> Measured:
         batch_size=setting.batch,
         micro_batch_size=setting.batch,
         dtype="bfloat16" if setting.dtype == "bfloat16" else "float32",
+        lora_rank=setting.lora_rank,
         save_steps=total + 1,
+        seed=SEED,
         log_steps=1,
     )
     training, _ = prepare(config, load_loss(setting.loss, {"beta": BETA}), make_accelerator())
@@ -191,6 +194,7 @@ def _trl(side: str, setting: Setting) -> Measured:
         weight_decay=0.0,
         max_grad_norm=MAX_GRAD_NORM,
         per_device_train_batch_size=setting.batch,
+        seed=SEED,
         num_train_epochs=1,
         max_length=None,
         precompute_ref_log_probs=True,
@@ -204,8 +208,12 @@ def _trl(side: str, setting: Setting) -> Measured:
         disable_tqdm=True,
     )
     rows = _thumbs(steps) if setting.loss == "kto" else _pairs(steps)
+    frozen = torch.bfloat16 if setting.lora_rank and setting.dtype == "bfloat16" else torch.float32
+    model, adapter = load_model(setting.model, dtype=frozen), _adapter(setting)
+    torch.manual_seed(arguments.seed)  # of the adapter, which then begins as ours does
     trainer = _watched(base, meter)(
-        model=load_model(setting.model),
+        model=model,
+        peft_config=adapter,
         args=arguments,
         train_dataset=datasets.Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(setting.model),
@@ -213,6 +221,16 @@ def _trl(side: str, setting: Setting) -> Measured:
     )
     trainer.train()
     return meter.measured(side, steps, setting)
+
+
+def _adapter(setting: Setting) -> Any:
+    """Return the adapter that ours trains, as its defaults have it; None for all weights."""
+    from peft import LoraConfig
+
+    rank = setting.lora_rank
+    if rank is None:
+        return None
+    return LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def _watched(base: Any, meter: Meter) -> Any:

@@ -35,6 +35,7 @@ SHAPES = {
 LEARNING_RATE = 1e-5
 BETA = 0.1
 MAX_GRAD_NORM = 1.0
+SEED = 0
 """What both sides train with, besides AdamW's defaults (betas 0.9 and 0.999, eps 1e-8), no decay, a constant rate."""
 
 
@@ -50,6 +51,7 @@ class Setting:
         warmup: steps before the clock starts.
         steps: steps that are timed.
         device: "cpu" or "cuda".
+        lora_rank: of an adapter that is trained beside weights frozen in `dtype`; None: all weights, in float32.
         folder: holds `pairs.jsonl`, `sorted.json` and, once our side has run, `steps.json`.
         model: folder of the model.
     """
@@ -63,11 +65,13 @@ class Setting:
     device: str
     folder: str
     model: str
+    lora_rank: int | None = None
 
     @property
     def name(self) -> str:
         """The setting in a few words."""
-        return f"{self.loss} {self.shape} {self.dtype} batch {self.batch}"
+        adapter = "" if self.lora_rank is None else f" LoRA {self.lora_rank}"
+        return f"{self.loss} {self.shape} {self.dtype} batch {self.batch}{adapter}"
 
     @property
     def pairs(self) -> int:

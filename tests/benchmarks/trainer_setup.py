@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.trainer_setting import SHAPES, Example, Setting, Step, load_setting, save_steps
+from tests.benchmarks.trainer_setting import SEED, SHAPES, Example, Setting, Step, load_setting, save_steps
 from trainer.data import read_rows
 from trainer.errors import TrainerError
 
-SEED = 0
 CONTEXT = 2048
 COLUMNS = ("prompt", "chosen", "rejected")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.trainer.test_forest import CPU, SHARED, model
-from trainer import attention
+from trainer import attention, lean
 from trainer.forest import grow
 from trainer.lean import make_lean
 from trainer.policy import Policy
@@ -84,6 +84,18 @@ def test_attention_that_does_more_is_left_alone(name: str) -> None:
     assert not any(
         "forward" in vars(module) for module in whole.modules() if type(module).__name__.endswith("Attention")
     )
+
+
+def test_attention_that_turns_by_a_kernel_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package `kernels`, where it is installed, puts a module in the place of transformers' function."""
+    from transformers.models.llama import modeling_llama as llama
+
+    monkeypatch.setattr(llama, "apply_rotary_pos_emb", torch.nn.Identity())
+    lean._attends_as_llama.cache_clear()
+    whole = model()
+    make_lean(whole)
+    assert ["forward" in vars(layer.self_attn) for layer in whole.model.layers] == [False, False]
+    lean._attends_as_llama.cache_clear()
 
 
 def test_an_mlp_that_does_more_is_left_alone() -> None:

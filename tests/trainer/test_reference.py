@@ -15,7 +15,16 @@ from trainer.batch import Sequences
 from trainer.errors import TrainerError
 from trainer.padded import pad
 from trainer.policy import Policy
-from trainer.reference import Folder, default_folder, fingerprint, keys, score, unscored
+from trainer.reference import (
+    Folder,
+    default_folder,
+    empty,
+    fingerprint,
+    keys,
+    score,
+    tokens_at_a_time,
+    unscored,
+)
 
 CROSSED = sequences([([30], [8, 9]), ([5, 6, 7], [31, 32, 33])])
 
@@ -31,7 +40,9 @@ class Counted:
         return self.policy(pad(sequences, CPU))
 
     def asked(self, folder: Folder, *wanted: Sequences, **how: Any) -> Any:
-        return score(self, lambda sequences: sequences, wanted, folder, Accelerator(cpu=True), **how)
+        return score(
+            self, lambda sequences: sequences, wanted, folder, Accelerator(cpu=True), **{"budget": 2048, **how}
+        )
 
 
 @pytest.mark.parametrize("by_token", [False, True])
@@ -115,13 +126,27 @@ def test_keys_tell_where_the_prompt_ends() -> None:
 
 
 def test_sequences_of_one_prompt_come_together_within_the_budget() -> None:
-    from trainer.reference import empty
-
-    batches = list(unscored([SHARED, CROSSED], empty(False), budget=9))
+    batches = list(unscored([SHARED, CROSSED], empty(False), budget=9, packed=True))
     assert sum(map(len, batches)) == 5
     for batch in batches:
         prompts = {prompt.tobytes(): len(prompt) for prompt in batch.prompts}
         assert sum(prompts.values()) + int(batch.completion_lengths.sum()) <= 9
+
+
+def test_padded_rows_of_like_length_come_together_with_their_padding_in_the_budget() -> None:
+    """One long completion would widen all rows beside it: here 40 tokens among 100 sequences of 4 to 8."""
+    wanted = sequences([([n, n], list(range(2 + n % 5))) for n in range(100)] + [([7], list(range(39)))])
+    batches = list(unscored([wanted], empty(False), budget=64, packed=False))
+    assert sum(map(len, batches)) == 101
+    lengths = [[len(x) + len(y) for x, y in zip(one.prompts, one.completions, strict=True)] for one in batches]
+    assert all(len(one) * max(one) <= 64 for one in lengths)
+    assert len(batches) <= 12
+
+
+def test_padded_rows_leave_room_for_their_logits() -> None:
+    assert tokens_at_a_time("cuda", 128256, packed=True) == 16384
+    assert tokens_at_a_time("cuda", 128256, packed=False) * 128256 <= 2**29
+    assert tokens_at_a_time("cpu", 32000, packed=False) == tokens_at_a_time("cpu", 32000, packed=True) == 2048
 
 
 def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatch) -> None:

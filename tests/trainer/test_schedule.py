@@ -12,7 +12,7 @@ import torch
 from tests.trainer.tiny import make_model
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
-from trainer.schedule import learning_rate, make_optimizer
+from trainer.schedule import learning_rate, make_optimizer, set_rate
 
 PEAK = 1e-3
 
@@ -114,3 +114,12 @@ def test_embeddings_keep_moments_of_32_bits(monkeypatch: pytest.MonkeyPatch, bit
     model = make_model()
     make_optimizer(model, given(optimizer="adamw_8bit"))
     assert told == ([(model.model.embed_tokens, "weight", {"optim_bits": 32})] if bits == 8 else [])
+
+
+def test_a_rate_that_is_held_in_a_tensor_stays_in_it() -> None:
+    """torchao's optimizers refuse a number in its place."""
+    held = torch.tensor(1.0)
+    optimizer = SimpleNamespace(param_groups=[{"lr": held}, {"lr": 1.0}])
+    set_rate(optimizer, 0.25)
+    assert optimizer.param_groups[0]["lr"] is held
+    assert (float(held), optimizer.param_groups[1]["lr"]) == (0.25, 0.25)

@@ -19,7 +19,7 @@ from trainer.padded import pad
 from trainer.planning.simulation import Microbatch
 from trainer.policy import Layout
 from trainer.progress import silent
-from trainer.reference import BUDGET, empty, keys, unscored
+from trainer.reference import empty, keys, tokens_at_a_time, unscored
 from trainer.reference_point import NEEDS_MISMATCHED
 from trainer.tokens import Places, TokenTable
 
@@ -203,7 +203,9 @@ def _all_known(sequences: Sequences, known: set[bytes]) -> bool:
 
 def _largest(wanted: list[Sequences], loss: Loss, architecture: Any, packed: bool) -> Sequences | None:
     """Return the batch of the reference model's that takes the most."""
-    batches = unscored(wanted, empty(loss.kind == "token"), max(BUDGET.values()))
+    vocabulary = getattr(architecture.get_text_config(), "vocab_size", 1)
+    budget = tokens_at_a_time("cuda", vocabulary, packed=packed)
+    batches = unscored(wanted, empty(loss.kind == "token"), budget, packed=packed)
     return max(batches, key=lambda one: _kept(count(lay_out(one, packed)), architecture), default=None)
 
 
