@@ -107,6 +107,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page_of(runs, folder / "page.html", all_pairs=True)
 
 
+def open_item(page: Any, at: int) -> None:
+    """Open an item of the list and wait for what is written into it then: an event says so, after the click."""
+    page.locator("#list > li > details > summary").nth(at).click()
+    page.locator("#list > li").nth(at).locator(".answers").first.wait_for()
+
+
 def count(page: Any) -> int:
     return int(page.locator("#count").inner_text().split()[0])
 
@@ -154,7 +160,7 @@ def test_items_are_filtered_searched_and_opened(page: Path, opened: Opener) -> N
         shown.locator(f"#{name}").select_option("")
     shown.locator("#direction").select_option("failed")
     assert count(shown) == 1
-    shown.locator("#list summary").first.click()
+    open_item(shown, 0)
     assert "timed out" in shown.locator("#list").inner_text()
     shown.locator("#direction").select_option("any")
     (known,) = [key[1] for key in lost[:1]]
@@ -166,7 +172,7 @@ def test_items_are_filtered_searched_and_opened(page: Path, opened: Opener) -> N
 
 def test_answers_stand_side_by_side_with_the_prompt(page: Path, opened: Opener) -> None:
     shown = opened(page, viewport={"width": 1200, "height": 900})
-    shown.locator("#list summary").nth(3).click()
+    open_item(shown, 3)
     item = shown.locator("#list > li").nth(3)
     assert re.search(r"Q: number \d+\?", item.locator(".asked > pre").first.inner_text())
     assert "what all prompts of this subset begin with" in item.inner_text()
@@ -198,7 +204,7 @@ def test_it_fits_narrow_and_wide_and_is_readable_in_light_and_dark(
     scheme: str, width: int, page: Path, opened: Opener
 ) -> None:
     shown = opened(page, viewport={"width": width, "height": 800}, color_scheme=scheme)
-    shown.locator("#list summary").first.click()
+    open_item(shown, 0)
     assert shown.evaluate("document.documentElement.scrollWidth") <= width
     colours = shown.evaluate("[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]")
     light, dark = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
@@ -212,7 +218,7 @@ def test_hostile_texts_are_inert(tmp_path: Path, opened: Opener) -> None:
     shown = opened(page)
     assert shown.title() == f"b against {name}"
     for i in range(20):
-        shown.locator("#list > li > details > summary").nth(i).click()
+        open_item(shown, i)
     text = shown.locator("#list").inner_text()
     for hostile in (*HOSTILE[:5], HOSTILE[6]):
         assert hostile in text
