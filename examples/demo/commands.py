@@ -51,8 +51,12 @@ def run_command(
     line = shlex.join(words) + (f" > {shlex.quote(str(stdout))}" if stdout else "")
     print(f"\n  $ {line}", flush=True)
     began = time.monotonic()
+    # so small a model is no faster on more threads, and with more would end elsewhere on every machine
+    environment = {"OMP_NUM_THREADS": "1", **os.environ}
     with _signals_passed_on() as running:
-        process = subprocess.Popen([sys.executable, "-m", *words], stdout=subprocess.PIPE, process_group=0)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words], stdout=subprocess.PIPE, process_group=0, env=environment
+        )
         running.append(process)
         printed, _ = process.communicate()
     if process.returncode in {INTERRUPTED, -signal.SIGINT, -signal.SIGTERM}:
