@@ -6,14 +6,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from accelerate.utils import broadcast_object_list
-
 from halotheory.contract import Loss, load_loss
 from trainer import checkpoint, metrics
 from trainer.checkpoint import Position
 from trainer.config import AlignConfig
 from trainer.curves import draw_curves
-from trainer.engine import make_accelerator
+from trainer.engine import make_accelerator, of_main_process
 from trainer.errors import TrainerError
 from trainer.evaluation import evaluator
 from trainer.feedback import control_tokens, learns_from_labels
@@ -56,7 +54,7 @@ def align(config: AlignConfig, *, overwrite: bool = False) -> Path:
     accelerator = make_accelerator(config.dtype, quantized=config.quantize != "none")
     tell = say if accelerator.is_main_process else silent
     check_place(output, config, loss)
-    (made_from,) = broadcast_object_list([sources(config, loss) if accelerator.is_main_process else {}])
+    made_from = of_main_process(accelerator, partial(sources, config, loss))
     if is_finished(output, config, made_from, overwrite):
         if accelerator.is_main_process and os.access(output, os.W_OK):
             _complete(output, loss, config)

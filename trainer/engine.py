@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from trainer.errors import TrainerError
 from trainer.models import DTYPES
+
+T = TypeVar("T")
 
 
 def make_accelerator(dtype: str = "float32", *, quantized: bool = False) -> Accelerator:
@@ -84,11 +86,11 @@ def _set_up_fsdp(accelerator: Accelerator, dtype: str, quantized: bool) -> None:
         )
 
 
-def of_main_process(accelerator: Accelerator, compute: Callable[[], str]) -> str:
+def of_main_process(accelerator: Accelerator, compute: Callable[[], T]) -> T:
     """Return what the main process computes, in every process. Called by every process."""
     from accelerate.utils import broadcast_object_list
 
-    (found,) = broadcast_object_list([compute() if accelerator.is_main_process else ""])
+    (found,) = broadcast_object_list([compute() if accelerator.is_main_process else None])
     return found
 
 

@@ -63,7 +63,7 @@ class _TargetLogps(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         hidden, weight, bias, targets, logps = ctx.saved_tensors
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
-        hidden_cast, weight_cast = hidden.to(ctx.dtype), weight.to(ctx.dtype)
+        weight_cast = weight.to(ctx.dtype)
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_weight, grad_bias = None, torch.zeros_like(bias) if wants_bias else None
         blocks = _blocks(targets, weight)
@@ -72,7 +72,7 @@ class _TargetLogps(torch.autograd.Function):
             if ctx.kept is not None:
                 softmax = ctx.kept.pop(0)  # used up: its memory is the gradient's
             else:
-                softmax = _logits(hidden_cast[rows], weight_cast, bias)
+                softmax = _logits(hidden[rows].to(ctx.dtype), weight_cast, bias)
                 _reduced(softmax, softmax=True)
             # d/d logits of -log softmax[target] is softmax - one-hot of the target; there from float32: in bfloat16
             # 0.99 - 1 would be a third off. What it is multiplied by goes to the narrow sides of the products

@@ -70,7 +70,7 @@ def reference_logps(
     root = Path(config.reference_cache) if config.reference_cache else default_folder()
     kept = None if config.reference_cache == "none" else root / model.fingerprint / ("tokens" if by_token else "sums")
     wanted = chain.from_iterable(_wanted(table, steps, loss, config.reference_point) for table, steps in data)
-    packed, vocabulary = model.policy.packs, model.policy.causal_model.config.get_text_config().vocab_size
+    packed, vocabulary = model.policy.packs, _vocabulary(model.policy.causal_model)
     return score(
         model.forward,
         model.policy.layout,
@@ -88,12 +88,16 @@ def check_vocabulary(model: Any, table: TokenTable, name: str) -> None:
     Raises:
         TrainerError: it does not.
     """
-    size, largest = model.get_input_embeddings().weight.shape[0], int(table.tokens.max())
+    size, largest = _vocabulary(model), int(table.tokens.max())
     if largest >= size:
         raise TrainerError(
             f"{name}: the tokenizer gives token {largest} and the model has {size} tokens; "
             "give the model's own tokenizer, and a reference model of the same family"
         )
+
+
+def _vocabulary(model: Any) -> int:
+    return int(model.get_input_embeddings().weight.shape[0])
 
 
 def check_positions(model: Any, longest: int, name: str) -> None:

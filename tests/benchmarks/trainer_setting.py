@@ -51,9 +51,9 @@ class Setting:
         warmup: steps before the clock starts.
         steps: steps that are timed.
         device: "cpu" or "cuda".
-        lora_rank: of an adapter that is trained beside weights frozen in `dtype`; None: all weights, in float32.
         folder: holds `pairs.jsonl`, `sorted.json` and, once our side has run, `steps.json`.
         model: folder of the model.
+        lora_rank: of an adapter that is trained beside weights frozen in `dtype`; None: all weights, in float32.
     """
 
     loss: str
