@@ -17,6 +17,9 @@ a thousand rows of a large vocabulary: every block reads all of the head's weigh
 _PIECE = {"cpu": 2**18, "others": 2**24}
 """Logits that go through the softmax at a time. On a CPU 1 MB, which its cache holds from the maximum to the sum."""
 
+_SLICE = {"cpu": 2**20, "others": 2**26}
+"""Numbers of the gradient of the weights that a product of another dtype is added to at a time."""
+
 
 def target_logps(hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
     """Return log softmax(hidden W' + b)[target] for each row.
@@ -76,7 +79,8 @@ class _TargetLogps(torch.autograd.Function):
                 _reduced(softmax, softmax=True)
             # d/d logits of -log softmax[target] is softmax - one-hot of the target; there from float32: in bfloat16
             # 0.99 - 1 would be a third off. What it is multiplied by goes to the narrow sides of the products
-            difference = softmax.scatter_(1, targets[rows, None], logps[rows, None].expm1().to(ctx.dtype))
+            difference, each = softmax, torch.arange(len(softmax), device=softmax.device)
+            difference[each, targets[rows]] = logps[rows].expm1().to(ctx.dtype)  # scatter_ would copy bfloat16 whole
             slope = -grads[0][rows, None]
             if grad_hidden is not None:
                 grad_hidden[rows] = slope * (difference @ weight_cast)
@@ -114,9 +118,15 @@ def _reduced(logits: Tensor, *, softmax: bool) -> tuple[Tensor, Tensor]:
 
 def _plus_product(total: Tensor | None, left: Tensor, right: Tensor, dtype: torch.dtype) -> Tensor:
     """Return total + left @ right, in place where there is a total, in dtype."""
+    if left.dtype == dtype:
+        return left @ right if total is None else torch.addmm(total, left, right, out=total)
     if total is None:
-        return (left @ right).to(dtype)
-    return torch.addmm(total, left, right, out=total) if left.dtype == dtype else total.add_(left @ right)
+        total = right.new_zeros((len(left), right.shape[1]), dtype=dtype)
+    # the whole product would be one more copy of the weights, and on a CPU its cast another
+    size = _rows_of(_SLICE, right.device, right.shape[1])
+    for part, rows in zip(total.split(size), left.split(size), strict=True):
+        part += rows @ right
+    return total
 
 
 def _blocks(targets: Tensor, weight: Tensor) -> list[slice]:
@@ -124,5 +134,5 @@ def _blocks(targets: Tensor, weight: Tensor) -> list[slice]:
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def _rows_of(sizes: dict[str, int], device: torch.device, vocabulary: int) -> int:
-    return max(1, sizes["cpu" if device.type == "cpu" else "others"] // vocabulary)
+def _rows_of(sizes: dict[str, int], device: torch.device, width: int) -> int:
+    return max(1, sizes["cpu" if device.type == "cpu" else "others"] // width)

@@ -69,3 +69,32 @@ def test_in_bfloat16_the_gradient_of_a_likely_token_is_not_lost_to_rounding() ->
         low = torch.autograd.grad(target_logps(hidden, weight, None, targets).sum(), weight)[0]
     high = torch.autograd.grad(target_logps(hidden, weight, None, targets).sum(), weight)[0]
     torch.testing.assert_close(low, high, rtol=0.01, atol=0)
+
+
+def test_in_bfloat16_the_gradient_of_weights_is_summed_in_float32_slice_by_slice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(60, 8), torch.randn(50, 8, requires_grad=True)
+    targets = torch.randint(50, (60,))
+    whole = torch.autograd.grad(target_logps(hidden, weight, None, targets).sum(), weight)[0]
+    monkeypatch.setattr(head, "_BLOCK", {"cpu": 7 * 50})
+    monkeypatch.setattr(head, "_SLICE", {"cpu": 3 * 8})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        sliced = torch.autograd.grad(target_logps(hidden, weight, None, targets).sum(), weight)[0]
+    assert sliced.dtype == torch.float32
+    torch.testing.assert_close(sliced, whole, rtol=0.02, atol=0.1)
+
+
+def test_in_bfloat16_no_whole_product_stands_beside_the_gradient_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, words, width = 16, 4096, 64
+    monkeypatch.setattr(head, "_SLICE", {"cpu": words * width // 16})
+    with FakeTensorMode(), Ledger() as ledger:
+        hidden, weight = torch.empty(rows, width), torch.empty(words, width, requires_grad=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logps = target_logps(hidden, weight, None, torch.zeros(rows, dtype=torch.int64))
+        before = sum(ledger.live.values())
+        ledger.begin()
+        logps.sum().backward()
+        cast, gradient = 2 * words * width, 4 * words * width
+        assert sum(ledger.moments[-1].values()) - before < 1.15 * (cast + gradient)
