@@ -15,7 +15,8 @@ class Codec:
     Attributes:
         tokenizer: a tokenizer of transformers.
         bos: what stands before every plain prompt: the BOS token if the tokenizer adds one, or nothing.
-        stops: the tokens that end a completion; the first is the one appended to plain text.
+        stops: the tokens that end a completion, one at which the chat template ends a turn among them; the first is
+            the one appended to plain text.
     """
 
     tokenizer: Any
@@ -47,13 +48,17 @@ class Codec:
         return ids if already else [*self.bos, *ids]
 
     def _ended(self, ids: list[int]) -> list[int]:
-        """Cut what follows a last stop token if it is only space; append a stop token where there is none."""
-        last = max((at for at, token in enumerate(ids) if token in self.stops), default=None)
-        if last is None or self.tokenizer.decode(ids[last + 1 :]).strip():
-            return [*ids, self.stops[0]]
-        while last > 0 and ids[last - 1] in self.stops:
-            last -= 1
-        return ids[: last + 1]
+        """Return tokens up to the first stop token behind the text; append one where there is none.
+
+        Behind the text stand only stop tokens, space, and special tokens: `<|im_end|>`, a new line, `<|endoftext|>`.
+        """
+        end = None
+        for at in reversed(range(len(ids))):
+            if ids[at] in self.stops:
+                end = at
+            elif self.tokenizer.decode([ids[at]], skip_special_tokens=True).strip():
+                break
+        return [*ids, self.stops[0]] if end is None else ids[: end + 1]
 
     def _prompt_text(self, row: Row) -> str:
         prompt = row.values["prompt"]
@@ -66,8 +71,10 @@ class Codec:
         messages = [{"role": "assistant", "content": completion}] if isinstance(completion, str) else completion
         head, whole = self._prompt_text(row), self._render(row, [*prompt, *messages])
         if not whole.startswith(head):
+            at = next(at for at in range(len(head)) if head[: at + 1] != whole[: at + 1])
             raise TrainerError(
-                f"{row.place}: the chat template writes the prompt differently once the {column} follows; "
+                f"{row.place}: the chat template writes the prompt differently once the {column} follows, "
+                f"{_excerpt(whole, at)} in place of {_excerpt(head, at)}; "
                 "give a template that does not, with --chat-template FILE.jinja"
             )
         return whole[len(head) :]
@@ -82,6 +89,29 @@ class Codec:
             return self.tokenizer.apply_chat_template(messages, tokenize=False, **how)
         except Exception as error:  # a template is a program: it adds text to numbers, or divides by 0
             raise TrainerError(f"{row.place}: the chat template refuses the conversation: {error}") from error
+
+
+def turn_end(tokenizer: Any) -> int | None:
+    """Return the special token with which a tokenizer's chat template ends the assistant's turn, if it does.
+
+    Often it is no EOS: base models of Qwen2.5 end a text with `<|endoftext|>`, and their template a turn with
+    `<|im_end|>`.
+    """
+    if tokenizer.chat_template is None:
+        return None
+    said = "said"
+    conversation = [{"role": "user", "content": "asked"}, {"role": "assistant", "content": said}]
+    try:
+        text = tokenizer.apply_chat_template(conversation, tokenize=False)
+    except Exception:  # a template is a program; the rows that it refuses are named when they come
+        return None
+    first = tokenizer(text.rpartition(said)[2].strip(), add_special_tokens=False)["input_ids"][:1]
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return first[0] if first and first[0] in special else None
+
+
+def _excerpt(text: str, at: int) -> str:
+    return repr(text[at : at + 20]) if at < len(text) else "nothing"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,9 @@ COLUMNS: dict[Format, tuple[str, ...]] = {
 }
 """The columns of each format; other columns of a row are left alone."""
 
+_ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "chatbot": "assistant", "ai": "assistant"}
+"""Names of the two speakers in other formats, and what chat templates call them; most write any name as it is."""
+
 _LARGEST_WEIGHT = 3e38
 """What float32 holds."""
 
@@ -119,10 +122,11 @@ def check_format(row: Row, loss: "Loss") -> Format:
 
 
 def check_row(row: Row, form: Format) -> None:
-    """Check the types of a row's columns, `weight` among them where there is one.
+    """Check the types of a row's columns, `weight` among them where there is one, and who speaks in conversations.
 
     Raises:
-        TrainerError: a missing column, a text that is none, a label that is not true or false, a weight below 0.
+        TrainerError: a missing column, a text that is none, a label that is not true or false, a weight below 0,
+            an answer that is not one message of the assistant, a prompt that is answered already.
     """
     if form != "prompts" and "weight" in row.values:
         problem = _weight_problem(row.values["weight"])
@@ -140,6 +144,8 @@ def check_row(row: Row, form: Format) -> None:
                 f"{row.place}: {column} is a conversation and prompt is text; write both as text, "
                 "or both as lists of {role, content}"
             )
+        if isinstance(value, list) and (problem := _turns_problem(value, of_prompt=column == "prompt")):
+            raise TrainerError(f"{row.place}: {column} {problem}")
 
 
 def _weight_problem(value: Any) -> str | None:
@@ -175,6 +181,21 @@ def text_problem(value: Any) -> str | None:
         if problem := _broken_text(message["content"]):
             return problem
     return None
+
+
+def _turns_problem(messages: list[dict[str, str]], *, of_prompt: bool) -> str | None:
+    """Return what keeps messages from being a prompt, which another speaks last, or an answer: one of the assistant."""
+    roles = [message["role"] for message in messages]
+    if strange := next((role for role in roles if role.lower() in _ROLES), None):
+        return f"holds a message whose role is {shown(strange)}; write {_ROLES[strange.lower()]!r}"
+    if of_prompt:
+        last = "ends with a message of the assistant; end it before, the completion is what the assistant says next"
+        return last if roles[-1] == "assistant" else None
+    if len(roles) > 1:
+        return (
+            f"holds {len(roles)} messages; expected one, of the assistant: what was said before belongs to the prompt"
+        )
+    return None if roles == ["assistant"] else f"is a message whose role is {shown(roles[0])}; expected 'assistant'"
 
 
 def _broken_text(text: str) -> str | None:

@@ -22,7 +22,7 @@ def write_model(accelerator: Accelerator, policy: Any, config: AlignConfig, stop
         accelerator: which process this is.
         policy: as it was prepared.
         config: the run's settings.
-        stops: tokens that end a completion, for a model that does not say so.
+        stops: tokens that end a completion, for a model whose generation settings lack one of them.
         folder: that the main process writes to.
 
     Raises:
@@ -52,8 +52,11 @@ def _check_finite(weights: Iterable[tuple[str, Tensor]]) -> None:
 
 
 def _write(model: Any, stops: Sequence[int], folder: Path) -> None:
-    if model.generation_config is not None and model.generation_config.eos_token_id is None:
-        model.generation_config.eos_token_id = list(stops)
+    settings = model.generation_config
+    if settings is not None:
+        known = settings.eos_token_id
+        if not set(stops) <= {*(known if isinstance(known, list) else [known])}:
+            settings.eos_token_id = list(stops)  # what was learned as an end ends what is generated
     model.save_pretrained(folder)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from trainer import adapters
-from trainer.codec import Codec
+from trainer.codec import Codec, turn_end
 from trainer.config import AlignConfig
 from trainer.errors import TrainerError
 from trainer.hub import check_name
@@ -147,8 +147,8 @@ def _computed_again(layer: Any, *inputs: Any, **named: Any) -> Any:
 def load_codec(name: str, chat_template: str | None) -> Codec:
     """Return how text becomes tokens for a model.
 
-    A tokenizer adds BOS where it does so to plain text; completions end with its EOS, or with another token
-    that the model's generation settings stop at.
+    A tokenizer adds BOS where it does so to plain text; completions end with its EOS, with another token that the
+    model's generation settings stop at, or with the one that ends a turn in its chat template.
 
     Raises:
         TrainerError: no tokenizer, no EOS token, no such template.
@@ -173,8 +173,8 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
             raise TrainerError(f"--chat-template {chat_template}: cannot be read: {error}") from error
     begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     bos = (int(tokenizer.bos_token_id),) if tokenizer.bos_token_id is not None and begins else ()
-    stops = dict.fromkeys([tokenizer.eos_token_id, *_generation_stops(base or name)])
-    return Codec(tokenizer=tokenizer, bos=bos, stops=tuple(stops))
+    stops = dict.fromkeys([tokenizer.eos_token_id, *_generation_stops(base or name), turn_end(tokenizer)])
+    return Codec(tokenizer=tokenizer, bos=bos, stops=tuple(stop for stop in stops if stop is not None))
 
 
 def context_length(name: str) -> int | None:

@@ -100,8 +100,8 @@ class TokenTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropped:
-    """Rows left out for one reason; `first` is where the first of them is."""
+class Remark:
+    """What holds of some rows; `first` is where the first of them is."""
 
     reason: str
     rows: int
@@ -127,6 +127,7 @@ class DataReport:
         completions_truncated: completions that lost their end, and so their stop token.
         tokens: prompt and completion tokens of an epoch.
         dropped: by reason.
+        noticed: of rows that are used, what the user may not have meant.
     """
 
     data: str
@@ -142,7 +143,8 @@ class DataReport:
     prompts_truncated: int
     completions_truncated: int
     tokens: int
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[Remark, ...]
+    noticed: tuple[Remark, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON has it."""
@@ -155,6 +157,7 @@ class DataReport:
             f"{self.completions_truncated} completions truncated, {self.rows - self.used} dropped"
         ]
         said += [f"data: {one.rows} dropped: {one.reason}; the first is {one.first}" for one in self.dropped]
+        said += [f"data: {one.rows} of those used: {one.reason}; the first is {one.first}" for one in self.noticed]
         if self.weighted:
             said.append("data: each loss is multiplied by its row's weight")
         return said + ([f"data: {self.conversion}"] if self.conversion else [])
@@ -182,9 +185,11 @@ class _Builder:
     weights: "array[float]" = field(default_factory=lambda: array("f"))
     prompts_truncated: int = 0
     completions_truncated: int = 0
+    noticed: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, row: Row, prompt: list[int], completions: list[list[int]], labels: list[bool] | None) -> None:
         """Add one row: a pair where `labels` is none, otherwise one example per completion."""
+        self._notice(row, completions)
         group = self.group_of.setdefault(_digest(prompt), len(self.group_of))
         prompts = [[*prompt, *self.controls.get(label, [])] for label in labels or [True]]
         room = self.limits.completion_room(max(map(len, prompts)))
@@ -202,6 +207,14 @@ class _Builder:
             self.groups.append(group)
             self.places.append(row.place)
             self.weights.append(row.values.get("weight", 1.0))
+
+    def _notice(self, row: Row, completions: list[list[int]]) -> None:
+        if any(stop in completion[:-1] for completion in completions for stop in self.codec.stops):
+            self.noticed.setdefault("a stop token amid the completion, which is learned as text is", []).append(
+                row.place
+            )
+        if len(completions) > 1 and completions[0] == completions[1]:
+            self.noticed.setdefault("chosen and rejected are the same", []).append(row.place)
 
     def _store(self, ids: list[int]) -> tuple[int, int]:
         self.file.write(np.asarray(ids, np.int32).tobytes())
@@ -263,7 +276,7 @@ def _tokenized(
             (dropped.setdefault(reason, []) if reason else kept).append(row.place if reason else row)  # type: ignore[arg-type]
         read, used = read + len(chunk), used + len(kept)
         _add(builder, kept, form, loss)
-    drops = tuple(Dropped(reason=why, rows=len(where), first=where[0]) for why, where in dropped.items())
+    drops = _remarks(dropped)
     if not used:
         told = "; ".join(f"{one.rows} dropped: {one.reason}" for one in drops)
         raise TrainerError(f"{drops[0].first}: none of the {read} rows can be used: {told}")
@@ -286,7 +299,12 @@ def _tokenized(
         completions_truncated=builder.completions_truncated,
         tokens=int((table.prompt_length * table.completion_length.shape[1]).sum() + table.completion_length.sum()),
         dropped=drops,
+        noticed=_remarks(builder.noticed),
     )
+
+
+def _remarks(places: Mapping[str, list[str]]) -> tuple[Remark, ...]:
+    return tuple(Remark(reason=reason, rows=len(where), first=where[0]) for reason, where in places.items())
 
 
 def _chunks(rows: Iterator[Row], first: Row, size: int = 1024) -> Iterator[list[Row]]:

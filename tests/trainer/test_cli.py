@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.trainer.conftest import Ended
-from tests.trainer.tiny import make_model, read_metrics, write_jsonl
+from tests.trainer.tiny import make_model, make_tokenizer, read_metrics, write_jsonl
 
 ALIGN = ("align", "--model", "model", "--data", "thumbs.jsonl", "--output", "out")
 
@@ -256,3 +256,24 @@ def test_generation_settings_that_contradict_themselves_do_not_cost_the_run(
     (workplace / "model" / "generation_config.json").write_text(json.dumps(settings))
     assert trainer(*ALIGN, "--max-steps", "1").status == 0
     assert (workplace / "out" / "model" / "model.safetensors").is_file()
+
+
+def test_a_template_that_ends_turns_with_another_token_than_eos_teaches_that_token_and_stops_at_it(
+    workplace: Path, trainer: Callable[..., Ended]
+) -> None:
+    """As base models of Qwen2.5 come: their EOS is `<|endoftext|>`, and a turn ends with `<|im_end|>`."""
+    tokenizer = make_tokenizer(chat=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<end>"]})
+    tokenizer.chat_template = tokenizer.chat_template.replace("eos_token", "'<end>'")
+    tokenizer.save_pretrained(workplace / "model")
+    make_model(vocabulary=len(tokenizer)).save_pretrained(workplace / "model")
+    row = {"prompt": [{"role": "user", "content": "hi"}], "completion": "yes"}
+    write_jsonl(workplace / "chat.jsonl", [row] * 8)
+    learn = ["--data", "chat.jsonl", "--epochs", "20", "--batch-size", "8", "--learning-rate", "1e-2"]
+    assert trainer("sft", "--model", "model", *learn, "--output", "out").status == 0
+    settings = json.loads((workplace / "out" / "model" / "generation_config.json").read_text())
+    assert settings["eos_token_id"] == [2, len(tokenizer) - 1]
+    greedy = ["--data", "chat.jsonl", "--temperature", "0", "--max-new-tokens", "8"]
+    assert trainer("sample", "--model", "out/model", *greedy, "--output", "said.jsonl").status == 0
+    said = json.loads((workplace / "said.jsonl").read_text().splitlines()[0])
+    assert (said["completion"], said["finished"]) == ("yes", True)

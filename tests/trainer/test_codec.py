@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.trainer.tiny import CHARACTERS, make_tokenizer
-from trainer.codec import Codec, Limits
+from trainer.codec import Codec, Limits, turn_end
 from trainer.data import Row
 from trainer.errors import TrainerError
 
@@ -56,6 +56,30 @@ def test_another_stop_token_of_the_model_ends_a_completion_too() -> None:
     assert answer == PLAIN.encode(["yes|"])[0]
 
 
+def chatml(template: str) -> Codec:
+    """Return the codec of a base model whose EOS, `<eos>`, is not what its template ends a turn with, `<end>`."""
+    tokenizer = make_tokenizer(chat=True)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<end>"]})
+    tokenizer.chat_template = template
+    end = turn_end(tokenizer)
+    return Codec(tokenizer=tokenizer, bos=(BOS,), stops=(EOS,) if end is None else (EOS, end))
+
+
+TURNS = "{% for message in messages %}<|{{ message.role }}>{{ message.content }}<end>\n{% endfor %}"
+
+
+@pytest.mark.parametrize("after", ["", "<eos>", "\n<eos>\n"])
+def test_the_token_that_ends_a_turn_ends_a_completion_whatever_follows_it(after: str) -> None:
+    of_turns = chatml(TURNS + "{% if add_generation_prompt %}<|assistant>{% else %}" + after + "{% endif %}")
+    answer = of_turns.completions([row(messages("hi"), "fine")], "completion")[0]
+    assert of_turns.tokenizer.decode(answer) == "fine<end>"
+
+
+@pytest.mark.parametrize("template", ["{{ messages[-1].content }}\n", "{{ messages[7].content }}", "{{ nothing( }}"])
+def test_a_template_need_not_end_a_turn_with_a_token(template: str) -> None:
+    assert chatml(template).stops == (EOS,)
+
+
 def test_no_token_straddles_the_boundary() -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
@@ -98,7 +122,9 @@ def test_a_conversation_without_a_template_names_the_remedy() -> None:
 def test_a_template_that_rewrites_the_prompt_is_refused() -> None:
     fickle = codec(chat=True)
     fickle.tokenizer.chat_template = "{{ messages | length }}{{ messages[-1].content }}"
-    with pytest.raises(TrainerError, match=r"d:1: the chat template writes the prompt differently"):
+    with pytest.raises(
+        TrainerError, match=r"d:1: the chat template writes the prompt differently .* '2yes' in .* '1hi'"
+    ):
         fickle.completions([row(messages("hi"), "yes")], "completion")
 
 

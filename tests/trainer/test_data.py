@@ -177,6 +177,34 @@ def test_rows_of_a_wrong_type(change: dict[str, Any], message: str) -> None:
     assert message in str(error.value)
 
 
+def turn(role: str) -> dict[str, str]:
+    return {"role": role, "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": [turn("human")]}, "d:7: prompt holds a message whose role is \"human\" (str); write 'user'"),
+        ({"prompt": [turn("user"), turn("assistant")]}, "d:7: prompt ends with a message of the assistant; end it bef"),
+        (
+            {"completion": [turn("bot")]},
+            "d:7: completion holds a message whose role is \"bot\" (str); write 'assistant'",
+        ),
+        ({"completion": [turn("user")]}, 'd:7: completion is a message whose role is "user" (str); expected'),
+        (
+            {"completion": [turn("assistant"), turn("user")]},
+            "d:7: completion holds 2 messages; expected one, of the ass",
+        ),
+    ],
+)
+def test_a_conversation_whose_speakers_are_not_those_of_a_prompt_and_an_answer(
+    change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TrainerError) as error:
+        check_row(Row(place="d:7", values={**UNPAIRED, "prompt": CHAT, **change}), "unpaired")
+    assert message in str(error.value)
+
+
 def test_a_later_row_that_lacks_a_column_is_named() -> None:
     with pytest.raises(TrainerError, match=r"d:9: no column 'label'; is it 'labels'\?"):
         check_row(Row(place="d:9", values={"prompt": "a", "completion": "b", "labels": True}), "unpaired")

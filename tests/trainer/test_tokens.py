@@ -97,6 +97,16 @@ def test_thumbs_give_sft_the_desirable_ones_and_the_others_are_counted() -> None
     assert report.dropped[0].reason.startswith("not desirable")
 
 
+def test_what_a_user_may_not_have_meant_is_used_and_told() -> None:
+    same, amid = {"prompt": "a", "chosen": "yes", "rejected": "yes"}, {**PAIR, "chosen": "yes<eos>no"}
+    table, report = tokenized("dpo", PAIR, same, amid)
+    assert len(table) == 3
+    assert report.lines()[1:] == [
+        "data: 1 of those used: chosen and rejected are the same; the first is d.jsonl:2",
+        "data: 1 of those used: a stop token amid the completion, which is learned as text is; the first is d.jsonl:3",
+    ]
+
+
 def test_groups_are_equal_for_equal_prompts_only() -> None:
     table, _ = tokenized("kto", UP, DOWN, {**UP, "completion": "other"})
     assert table.prompt_group.tolist() == [0, 1, 0]
