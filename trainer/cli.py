@@ -22,7 +22,9 @@ app = typer.Typer(
 
 _RECIPE = typer.Option(help="YAML recipe; options given here override it.", metavar="FILE")
 _SETTINGS = typer.Option(
-    "--set", help="Hyperparameter of the loss, for example --set beta=0.05.", metavar="NAME=NUMBER"
+    "--set",
+    help="Hyperparameter of the loss, for example --set beta=0.05; in a recipe: hyperparameters.",
+    metavar="NAME=NUMBER",
 )
 _OVERWRITE = typer.Option("--overwrite", help="Start anew, in place of what --output holds of an older run.")
 _AS_JSON = typer.Option("--json", help="Print the report as JSON.")
@@ -110,6 +112,9 @@ _SET = {"settings": Annotated[list[str] | None, _SETTINGS]}
 def align_command(**words: Any) -> None:
     """Align a model with feedback, with any loss.
 
+    A row of --data is {"prompt": ..., "completion": ..., "label": true} or {"prompt": ..., "chosen": ...,
+    "rejected": ...}. Prompts are text or lists of {"role": ..., "content": ...}. A column "weight" multiplies losses.
+
     Example: trainer align --loss kto --model out/sft/model --data thumbs.jsonl --output out/kto --set beta=0.1
     """
     settings = _settings(words.pop("settings"))
@@ -133,7 +138,8 @@ _NO_SFT = ("loss", "balance", "reference_model", "reference_point", "reference_p
 def sft_command(**words: Any) -> None:
     """Finetune on good completions: `align` with the loss `sft`.
 
-    Pairs give their chosen completion, thumbs their desirable ones, rows of {prompt, completion} all.
+    Pairs give their chosen completion, thumbs their desirable ones, rows of {prompt, completion} all. The loss is a mean
+    over completions of a sum over tokens, so that a long one weighs more.
 
     Example: trainer sft --model Qwen/Qwen2.5-0.5B --data pairs.jsonl --output out/sft --epochs 2
     """
