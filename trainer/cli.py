@@ -138,8 +138,8 @@ _NO_SFT = ("loss", "balance", "reference_model", "reference_point", "reference_p
 def sft_command(**words: Any) -> None:
     """Finetune on good completions: `align` with the loss `sft`.
 
-    Pairs give their chosen completion, thumbs their desirable ones, rows of {prompt, completion} all. The loss is a mean
-    over completions of a sum over tokens, so that a long one weighs more.
+    Pairs give their chosen completion, thumbs their desirable ones, rows of {prompt, completion} all. The loss is a
+    mean over completions of a sum over tokens, so that a long one weighs more.
 
     Example: trainer sft --model Qwen/Qwen2.5-0.5B --data pairs.jsonl --output out/sft --epochs 2
     """
