@@ -13,6 +13,7 @@ import typer
 from halotheory.command import run
 from trainer.config import AlignConfig, DataConfig, Machine, SampleConfig, make_config
 from trainer.errors import HaloTheoryError, TrainerError
+from trainer.unheard import going_on_unheard
 
 app = typer.Typer(
     pretty_exceptions_enable=False,
@@ -153,7 +154,9 @@ def _train(words: dict[str, Any], **fixed: object) -> None:
     overwrite, recipe = words.pop("overwrite"), words.pop("config")
     words.pop("debug")
     given = {name: value for name, value in words.items() if value is not None} | fixed
-    model = align(make_config(AlignConfig, given, recipe), overwrite=overwrite)
+    config = make_config(AlignConfig, given, recipe)
+    with going_on_unheard():
+        model = align(config, overwrite=overwrite)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(model)
 
@@ -171,7 +174,10 @@ def sample_command(**words: Any) -> None:
     overwrite = words.pop("overwrite")
     words.pop("debug")
     given = {name: value for name, value in words.items() if value is not None}
-    print(sample(make_config(SampleConfig, given), overwrite=overwrite))
+    config = make_config(SampleConfig, given)
+    with going_on_unheard():
+        output = sample(config, overwrite=overwrite)
+    print(output)
 
 
 @app.command(name="curves")

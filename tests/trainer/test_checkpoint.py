@@ -142,18 +142,50 @@ def test_a_full_disk_costs_the_checkpoint_alone(
     assert_same_run(killed, runs / "whole")
 
 
-def test_a_run_told_to_stop_saves_and_continues(killed: Path, runs: Path, trainer: Callable[..., Ended]) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_run_told_to_stop_saves_and_continues(
+    killed: Path, runs: Path, trainer: Callable[..., Ended], name: str
+) -> None:
     process = start("out")
     wait_for(killed / "checkpoints" / "step-000008")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(getattr(signal, name))
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "stopping after this step" in stderr
+    assert "stopping after this step, with a checkpoint; a second Ctrl-C gives that up" in stderr
     saved, interrupted = stderr.splitlines()[-2:]
     assert saved.endswith("the same command continues from it")
     assert interrupted == "error: interrupted"
     assert trainer(*WORDS, "--output", "out").status == 0
     assert_same_run(killed, runs / "whole")
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_says(killed: Path, runs: Path) -> None:
+    process = start("out")
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0
+    assert_same_run(killed, runs / "whole")
+
+
+def test_a_terminal_that_is_closed_takes_the_output_and_leaves_a_checkpoint(killed: Path) -> None:
+    process = start("out")
+    assert process.stderr is not None
+    wait_for(killed / "checkpoints" / "step-000008")
+    process.stderr.close()
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=120) == 130
+    assert not (killed / "model").exists()
+    assert checkpoint.last(killed / "checkpoints") is not None
+
+
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with told_to_stop() as told:
+            signal.raise_signal(signal.SIGHUP)
+        assert told == []
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_first_interruption_waits_for_the_step_and_the_second_does_not() -> None:
