@@ -13,7 +13,7 @@ from trainer import metrics
 from trainer.held_out import HeldOut
 from trainer.progress import Report
 from trainer.reference_point import RunningMean
-from trainer.step import told, weighted, z0_of_step
+from trainer.step import losses_of, telling_where, told, weighted, z0_of_step
 from trainer.training import Training
 
 
@@ -57,11 +57,11 @@ def evaluate(training: Training, held_out: HeldOut, step: int, report: Report) -
     running = RunningMean(value=training.running.value)
     there = replace(training, table=held_out.table, running=running)
     microbatches, sums = held_out.microbatches, []
-    with _at_rest(training.policy), torch.no_grad():
+    with _at_rest(training.policy), torch.no_grad(), telling_where(f"in the evaluation at step {step}; stopped"):
         kl_raw = _reference_point(there, microbatches, step)
         for at, microbatch in enumerate(microbatches, start=1):
             examples, scores = told(there, microbatch, kl_raw)
-            losses = weighted(there, training.loss(**scores.tensors), examples).expand(len(examples))
+            losses = weighted(there, losses_of(there, examples, scores), examples).expand(len(examples))
             sums.append(metrics.statistics(losses, scores))
             report(step, f"evaluation {at}/{len(microbatches)}")
     total = training.accelerator.reduce(torch.stack(sums).sum(dim=0))

@@ -13,7 +13,7 @@ from trainer.errors import TrainerError
 from trainer.metrics import Window
 from trainer.progress import Report, progress, say
 from trainer.schedule import learning_rate, set_rate
-from trainer.step import gradient, z0_of_step
+from trainer.step import gradient, telling_where, z0_of_step
 from trainer.stopping import told_to_stop
 from trainer.totals import over_processes
 from trainer.training import Training
@@ -52,7 +52,8 @@ def train(
             epoch, at = divmod(step, order.steps_per_epoch)
             microbatches = order.step(epoch, at)
             kl_raw = z0_of_step(training, microbatches, step)
-            scored, grad_norm = gradient(training, microbatches, kl_raw)
+            with telling_where(f"at step {step + 1}; stopped before the step"):
+                scored, grad_norm = gradient(training, microbatches, kl_raw)
             totals, stop = over_processes(
                 accelerator,
                 scored,

@@ -1,6 +1,7 @@
 """One step, from a batch of examples to the gradient in the weights."""
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -10,6 +11,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from trainer import metrics
 from trainer.batch import matched, mismatched
 from trainer.engine import holds_all_weights, is_sharded
+from trainer.errors import HaloTheoryError, TrainerError
 from trainer.logps import Scores
 from trainer.on_device import on_device
 from trainer.order import Indices
@@ -47,7 +49,7 @@ def backward(
     with accelerator.no_sync(training.policy) if waits else nullcontext():
         examples, scores = told(training, microbatch, kl_raw)
         scores.policy.retain_grad()
-        losses = training.loss(**scores.tensors)
+        losses = losses_of(training, examples, scores)
         if not losses.requires_grad:
             raise training.loss.error("returned losses that do not depend on the policy's log-probabilities")
         losses = weighted(training, losses, examples)
@@ -76,6 +78,33 @@ def told(training: Training, microbatch: Indices, kl_raw: Tensor | None) -> tupl
     desirable = on_device(table.desirable[examples], training.scorer.device)
     own = matched(table, examples)
     return examples, training.scorer.scores(own, other, desirable, counts=counts, kl_raw=kl_raw)
+
+
+def losses_of(training: Training, examples: Indices, scores: Scores) -> Tensor:
+    """Return what the loss gives for this process's examples.
+
+    Raises:
+        TrainerError: it raised, or broke the contract; the message says of which rows.
+    """
+    try:
+        return training.loss(**scores.tensors)
+    except HaloTheoryError as error:
+        places = [training.table.places[int(at)] for at in examples]
+        more = f" and {len(places) - 2} more" if len(places) > 2 else ""
+        raise TrainerError(f"{error} (examples {', '.join(places[:2])}{more})") from error
+
+
+@contextmanager
+def telling_where(where: str) -> Iterator[None]:
+    """Say in the body's errors where the run was, and what they cost.
+
+    Raises:
+        TrainerError: the body raised a HaloTheoryError.
+    """
+    try:
+        yield
+    except HaloTheoryError as error:
+        raise TrainerError(f"{error} {where}, checkpoints are untouched") from error
 
 
 def weighted(training: Training, losses: Tensor, examples: Indices) -> Tensor:

@@ -1,5 +1,6 @@
 """Gradients of a step against closed forms, and a step that must not be taken."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,37 @@ def test_a_loss_that_breaks_the_contract_in_training_is_named(
     ended = trainer("align", "--loss", "bad.py", "--model", "model", "--data", "thumbs.jsonl", "--output", "out")
     assert ended.status == 2
     assert message in ended.stderr
+
+
+RAISES_THE_THIRD_TIME = """
+def loss(policy_logps):
+    if policy_logps.dtype.itemsize < 8:  # unlike the numbers with which a loss is tried
+        calls.append(0)
+    if len(calls) > 2:
+        raise ValueError("z too large")
+    return -policy_logps
+
+calls = []
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        ((), r"thumbs.jsonl:\d+, thumbs.jsonl:\d+ and 2 more\) at step 3; stopped before the step"),
+        (("--eval-share", "0.05", "--eval-steps", "1"), r"thumbs.jsonl:\d+\) in the evaluation at step 1; stopped"),
+    ],
+)
+def test_a_loss_that_raises_amid_training_says_where_and_that_the_checkpoints_stay(
+    workplace: Path, trainer: Callable[..., Ended], words: tuple[str, ...], where: str
+) -> None:
+    """It learns from the 12 good ones of 24 thumbs, four a step; of these one is held out, and told before step 1."""
+    (workplace / "late.py").write_text(RAISES_THE_THIRD_TIME)
+    paths = ("--loss", "late.py", "--model", "model", "--data", "thumbs.jsonl", "--output", "out")
+    ended = trainer("align", *paths, "--batch-size", "4", *words)
+    said = rf"error: late\.py:6: loss\(\) raised ValueError: z too large \(examples {where}, checkpoints are untouched"
+    assert ended.status == 2
+    assert re.fullmatch(said, ended.stderr.splitlines()[-1])
 
 
 @pytest.mark.usefixtures("workplace")
