@@ -10,7 +10,7 @@ from halotheory.contract import Loss, load_loss
 from trainer import checkpoint, metrics
 from trainer.checkpoint import Position
 from trainer.config import AlignConfig
-from trainer.curves import draw_curves
+from trainer.curves import draw_curves, is_page
 from trainer.engine import make_accelerator, of_main_process
 from trainer.errors import TrainerError
 from trainer.evaluation import evaluator
@@ -104,12 +104,14 @@ def _complete(output: Path, loss: Loss, config: AlignConfig) -> None:
     lines = metrics.read(output / "metrics.jsonl")
     checkpoint.remove(output / "checkpoints", lines[-1]["step"] if lines else 0)
     judge_card(output, loss, config.loss)
-    if (output / "curves.html").exists():
-        return
+    page = output / "curves.html"
     try:
-        draw_curves([output], output / "curves.html")
+        if not page.exists():
+            draw_curves([output], page)
+        elif not is_page(page):
+            say(f"warning: {page} is no page of trainer curves and stays; `trainer curves` draws another with --output")
     except Exception as error:  # the model is saved: no picture is worth a failed run
-        say(f"warning: {output}/curves.html was not drawn: {error}; `trainer curves {output}` tries again")
+        say(f"warning: {page} was not drawn: {error}; `trainer curves {output}` tries again")
 
 
 def _default_rate(loss: Loss) -> float:

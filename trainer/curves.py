@@ -23,6 +23,9 @@ Line = Mapping[str, Any]
 POINTS = 100
 """Lines of metrics.jsonl that are drawn one by one; of more, the mean of equal blocks, and each block's range."""
 
+_SIGNED = b"Drawn by halotheory"
+"""What every page says at its end, and no other file."""
+
 # Okabe and Ito's colours, told apart by the colour-blind; the line styles tell them apart in print
 _LOOKS: list[tuple[str, Any]] = [
     ("#0072B2", "-"),
@@ -138,13 +141,27 @@ def draw_curves(folders: Sequence[Path | str], output: Path, *, across: Across =
         across: what the horizontal axis counts; epochs compare runs of unlike batch sizes.
 
     Raises:
-        TrainerError: a folder that holds no run, or a page that cannot be written.
+        TrainerError: a folder that holds no run, a page that cannot be written, or a file in its place that is none.
     """
     if output.suffix.lower() != ".html":
         raise TrainerError(f"--output {output}: the curves are a page; give a name that ends in .html")
+    if output.is_file() and not is_page(output):
+        raise TrainerError(f"{output}: exists, and is no page of trainer curves; give another --output")
     runs = [read_run(Path(folder)) for folder in folders]
     write_text(output, page(_told_apart(runs, folders), across))
     return output
+
+
+def is_page(path: Path) -> bool:
+    """Return whether a file is a page of curves, which another may replace.
+
+    Raises:
+        TrainerError: it cannot be read.
+    """
+    try:
+        return _SIGNED in path.read_bytes()
+    except OSError as error:
+        raise TrainerError(f"{path}: cannot be read: {error.strerror}; give another --output") from error
 
 
 def read_run(folder: Path) -> Run:

@@ -75,6 +75,31 @@ def test_a_page_that_cannot_be_drawn_costs_no_run(
     assert (workplace / "out" / "model" / "README.md").is_file()
 
 
+def test_a_file_that_is_no_page_of_curves_is_not_replaced(tmp_path: Path) -> None:
+    run, page = written(tmp_path / "run"), tmp_path / "notes.html"
+    page.write_text("mine")
+    with pytest.raises(
+        TrainerError, match=r"notes\.html: exists, and is no page of trainer curves; give another --out"
+    ):
+        draw_curves([run], page)
+    assert page.read_text() == "mine"
+    page.unlink()
+    draw_curves([run], page)
+    append(run / "metrics.jsonl", {"step": 4, "epoch": 2.0, "loss": 0.125})
+    assert "Loss: training from 1 to 0.125" in spoken(draw_curves([run], page))
+
+
+def test_a_run_says_that_it_keeps_a_file_in_the_place_of_its_page(
+    workplace: Path, trainer: Callable[..., Ended]
+) -> None:
+    page = workplace / "out" / "curves.html"
+    write_text(page, "mine")
+    ended = trainer(*ALIGN, "--output", "out", "--max-steps", "1")
+    assert ended.status == 0
+    assert "warning: out/curves.html is no page of trainer curves and stays; `trainer curves` draws" in ended.stderr
+    assert page.read_text() == "mine"
+
+
 def test_the_bytes_of_a_page_depend_on_the_run_alone(tmp_path: Path) -> None:
     run = written(tmp_path / "run")
     one, other = (draw_curves([run], tmp_path / name).read_bytes() for name in ("one.html", "other.html"))
