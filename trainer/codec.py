@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jinja2 import TemplateSyntaxError
+
 from trainer.data import Row
 from trainer.errors import TrainerError
 
@@ -17,11 +19,13 @@ class Codec:
         bos: what stands before every plain prompt: the BOS token if the tokenizer adds one, or nothing.
         stops: the tokens that end a completion, one at which the chat template ends a turn among them; the first is
             the one appended to plain text.
+        template_from: where the chat template comes from, for errors.
     """
 
     tokenizer: Any
     bos: tuple[int, ...]
     stops: tuple[int, ...]
+    template_from: str = "the tokenizer"
 
     def prompts(self, rows: Sequence[Row]) -> list[list[int]]:
         """Return the tokens of each row's prompt: exactly what generation sees."""
@@ -87,6 +91,11 @@ class Codec:
             )
         try:
             return self.tokenizer.apply_chat_template(messages, tokenize=False, **how)
+        except TemplateSyntaxError as error:
+            raise TrainerError(
+                f"{self.template_from}: the chat template does not compile: line {error.lineno}: {error.message}; "
+                "mend it, or give another with --chat-template FILE.jinja"
+            ) from error
         except Exception as error:  # a template is a program: it adds text to numbers, or divides by 0
             raise TrainerError(f"{row.place}: the chat template refuses the conversation: {error}") from error
 

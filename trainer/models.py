@@ -174,7 +174,12 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
     begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     bos = (int(tokenizer.bos_token_id),) if tokenizer.bos_token_id is not None and begins else ()
     stops = dict.fromkeys([tokenizer.eos_token_id, *_generation_stops(base or name), turn_end(tokenizer)])
-    return Codec(tokenizer=tokenizer, bos=bos, stops=tuple(stop for stop in stops if stop is not None))
+    return Codec(
+        tokenizer=tokenizer,
+        bos=bos,
+        stops=tuple(stop for stop in stops if stop is not None),
+        template_from=f"--model {name}" if chat_template is None else f"--chat-template {chat_template}",
+    )
 
 
 def context_length(name: str) -> int | None:

@@ -1,5 +1,6 @@
 """The boundary between prompt and completion, the end of a completion, and truncation."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -139,6 +140,16 @@ def test_a_template_that_breaks_names_the_row() -> None:
     broken = codec(chat=True)
     broken.tokenizer.chat_template = "{{ messages[0].content + 3 }}"
     with pytest.raises(TrainerError, match=r"d:1: the chat template refuses the conversation: can only concatenate"):
+        broken.prompts([row(messages("hi"), "yes")])
+
+
+def test_a_template_that_does_not_compile_is_named_with_its_line_and_no_row() -> None:
+    broken = replace(codec(chat=True), template_from="--chat-template mine.jinja")
+    broken.tokenizer.chat_template = "{% for message in messages %}\n{{ message.content }\n{% endfor %}"
+    message = (
+        r"^--chat-template mine.jinja: the chat template does not compile: line 2: unexpected '}'; mend it, or give"
+    )
+    with pytest.raises(TrainerError, match=message):
         broken.prompts([row(messages("hi"), "yes")])
 
 
