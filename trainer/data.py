@@ -176,8 +176,10 @@ def text_problem(value: Any) -> str | None:
     for message in value:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             return f"holds {shown(message)}; expected messages {{role, content}}"
-        if not isinstance(message.get("content"), str):
-            return f"holds a message whose content is {shown(message.get('content'))}; expected text"
+        if "content" not in message:
+            return f"holds {shown(message)}, a message without content; expected messages {{role, content}}"
+        if not isinstance(message["content"], str):
+            return f"holds a message whose content is {shown(message['content'])}; expected text"
         if problem := _broken_text(message["content"]):
             return problem
     return None
@@ -244,10 +246,20 @@ def _text(raw: bytes, place: str) -> str:
     return text
 
 
+def _first_line(path: Path) -> bytes:
+    """Return the first line that is not blank, from where its text begins."""
+    with _open(path) as file:
+        return next((line.lstrip() for line in file if line.strip()), b"").removeprefix(codecs.BOM_UTF8)
+
+
 def _json_lines(path: Path, expected: str = "") -> Iterator[Row]:
     """Yield the rows of JSON lines; `expected` is what the error for malformed JSON ends with."""
     line = 0
     try:
+        if _first_line(path).startswith(b"["):
+            raise TrainerError(
+                f"{path}: holds a JSON array; give it a name that ends in .json, or write one object on each line"
+            )
         with _open(path) as file:
             for line, raw in enumerate(file, start=1):
                 if raw.strip():
@@ -265,9 +277,7 @@ def _json_lines(path: Path, expected: str = "") -> Iterator[Row]:
 def _json_file(path: Path) -> Iterator[Row]:
     """Yield the items of a JSON array; a file that is JSON lines in truth is read as such, line by line."""
     try:
-        with _open(path) as file:
-            first = next((line.lstrip() for line in file if line.strip()), b"").removeprefix(codecs.BOM_UTF8)
-        if not first.startswith(b"["):
+        if not _first_line(path).startswith(b"["):
             yield from _json_lines(path, "; a .json file is one array of objects, or has one object on each line")
             return
         with _open(path) as file:

@@ -61,6 +61,7 @@ UTF16 = '{"a": 1}\n'.encode("utf-16")
         ),
         ("d.json", b'[{"a": {"b": 1, "b": 1}}]', "d.json: malformed JSON: the key 'b' is given twice"),
         ("d.jsonl", b'{"a": 1' + b"0" * 5000 + b"}", "d.jsonl:1: malformed JSON: Exceeds the limit"),
+        ("d.jsonl", b'\n[\n{"a": 1}\n]\n', "d.jsonl: holds a JSON array; give it a name that ends in .json, or write"),
         ("d.jsonl", b'{"a": 1}\n[1]\n', "d.jsonl:2: the row is [1] (list); expected an object"),
         (
             "d.jsonl",
@@ -165,7 +166,11 @@ CHAT = [{"role": "user", "content": "hi"}]
         ({"prompt": 3.5}, "d:7: prompt is 3.5 (float); expected text"),
         ({"prompt": []}, "d:7: prompt is an empty list"),
         ({"prompt": ["hi"]}, 'd:7: prompt holds "hi" (str); expected messages {role, content}'),
-        ({"prompt": [{"role": "user"}]}, "d:7: prompt holds a message whose content is null"),
+        (
+            {"prompt": [{"role": "user"}]},
+            'd:7: prompt holds {"role": "user"} (dict), a message without content; expected messages {role, content}',
+        ),
+        ({"prompt": [{"role": "user", "content": None}]}, "d:7: prompt holds a message whose content is null"),
         ({"weight": 10**400}, "(int); write a number >= 0, at most 3e38"),
         ({"weight": 1e300}, "d:7: weight is 1e+300 (float); write a number >= 0, at most 3e38"),
         ({"completion": CHAT}, "d:7: completion is a conversation and prompt is text"),
