@@ -217,9 +217,9 @@ class Window:
 
 
 def shown(line: Mapping[str, Any]) -> str:
-    """Return what a person watches of a line of metrics.jsonl."""
-    said = [f"loss {line['loss']:.4f}"]
-    said += [f"{word} {line[name]:.3f}" for word, name in _WATCHED if name in line]
+    """Return what a person watches of a line of metrics.jsonl; what rounds to zero has no sign."""
+    said = [f"loss {line['loss']:z.4f}"]
+    said += [f"{word} {line[name]:z.3f}" for word, name in _WATCHED if name in line]
     if "tokens_per_second" in line:
         said.append(f"{line['tokens_per_second']:,.0f} tokens/s")
     return "  ".join(said)

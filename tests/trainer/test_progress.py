@@ -44,6 +44,7 @@ def test_a_line_says_what_is_watched_and_leaves_out_what_is_not_there() -> None:
     line = {"loss": 0.43211, "reward_margin": -1.5, "kl": 0.25, "tokens_per_second": 12345.6, "saturation": 0.1}
     assert shown(line) == "loss 0.4321  margin -1.500  kl 0.250  12,346 tokens/s"
     assert shown({"loss": 2.0}) == "loss 2.0000"
+    assert shown({"loss": -1e-6, "reward_margin": -4e-4}) == "loss 0.0000  margin 0.000"
 
 
 BAR = """
