@@ -65,8 +65,16 @@ def read_rows(source: str, split: str = "train") -> Iterator[Row]:
     elif os.path.isdir(path) or Path(name).suffix in _FILE_SUFFIXES or source.count("/") > 1:
         kind = "is a folder; name one file in it" if os.path.isdir(path) else "no such file"
         raise TrainerError(f"{path}: {kind}")
+    elif beside := file_beside(source):
+        raise TrainerError(f"{source}: no such file; is it {beside}? a data set of the hub is OWNER/NAME")
     else:
         yield from _hub(source, split)
+
+
+def file_beside(name: str) -> str | None:
+    """Return the data file that a name without a slash means when its ending is added, if there is one."""
+    endings = (suffix + gz for gz in ("", ".gz") for suffix in (".jsonl", ".ndjson", ".json", ".parquet"))
+    return next((name + ending for ending in endings if "/" not in name and os.path.isfile(name + ending)), None)
 
 
 def format_of(row: Row, wanted: tuple[Format, ...]) -> Format:

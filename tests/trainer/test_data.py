@@ -9,6 +9,7 @@ import pytest
 
 from halotheory.contract import load_loss
 from tests.trainer.tiny import write_jsonl
+from trainer.converting.sources import find
 from trainer.data import Row, check_format, check_row, read_rows
 from trainer.errors import TrainerError
 
@@ -34,6 +35,20 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 @pytest.mark.parametrize("name", ["d.jsonl", "d.jsonl.gz", "d.json", "d.json.gz", "d.parquet", "d.parquet.gz"])
 def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert [row.values for row in read_rows(str(write(tmp_path / name, ROWS)))] == ROWS
+
+
+@pytest.mark.parametrize("name", ["thumbs.jsonl", "thumbs.json.gz"])
+def test_a_name_whose_ending_was_forgotten_is_not_asked_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path(name), ROWS)
+    with pytest.raises(
+        TrainerError, match=rf"^thumbs: no such file; is it {name}\? a data set of the hub is OWNER/NAME"
+    ):
+        next(read_rows("thumbs"))
+    with pytest.raises(TrainerError, match=rf"^thumbs: no such file, and no named data set; is it {name}\?"):
+        find("thumbs", None, None)
 
 
 def test_a_json_file_may_hold_json_lines(tmp_path: Path) -> None:

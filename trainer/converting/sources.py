@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import did_you_mean
-from trainer.data import Row, read_rows
+from trainer.data import Row, file_beside, read_rows
 from trainer.errors import TrainerError
 
 
@@ -135,6 +135,8 @@ def find(name: str, said: str | None, split: str | None) -> Source:
     hub, _, config = name.partition(":")
     if hub.count("/") == 1 and not name.removesuffix(".gz").endswith((*_SUFFIXES, ".csv", ".txt")):
         return Source(name=name, hub=hub, config=config or None, split=split or "train", format=said)
+    if beside := file_beside(name):
+        raise TrainerError(f"{name}: no such file, and no named data set; is it {beside}?")
     suggestion = did_you_mean(name, tuple(PUBLIC_SETS)).replace("known are", "the named data sets are")
     raise TrainerError(f"{name}: no such file, and no named data set{suggestion}")
 
