@@ -26,6 +26,10 @@ _SUFFIXES = {".jsonl", ".ndjson", ".json"}
 """What the names of files end in that are read as JSON lines."""
 
 
+_RETOKENISED = "retokenised"
+"""In the record: of how many completions of a batch training would see other tokens, by the batch's number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """Completions that are sampled together: of some rows, all of `samples` each."""
@@ -81,7 +85,7 @@ def _write(output: Path, config: SampleConfig, rows: list[Row], wanted: dict[str
     done = _done(partial, list(map(len, every)))
     if done:
         say(f"continues after batch {done} of {len(every)}")
-    retokenised, completions = 0, sum(map(len, every[:done]))
+    retokenised, completions = _retokenised(output, done), sum(map(len, every[:done]))
     with (
         progress("batch", len(every), done=done) as report,
         writing(partial),
@@ -92,7 +96,10 @@ def _write(output: Path, config: SampleConfig, rows: list[Row], wanted: dict[str
             sampled = generate(asked, at)
             texts = codec.tokenizer.batch_decode([ids for ids, _ in sampled], clean_up_tokenization_spaces=False)
             again = codec.encode(texts)
-            retokenised += sum(list(ids) != new for (ids, _), new in zip(sampled, again, strict=True))
+            changed = sum(list(ids) != new for (ids, _), new in zip(sampled, again, strict=True))
+            if changed:  # written down before the batch is, for whoever continues
+                retokenised[str(at)] = changed
+                _write_record(output, {**wanted, _RETOKENISED: retokenised})
             file.write("".join(_lines(rows, batch, texts, sampled)))
             file.flush()
             os.fsync(file.fileno())
@@ -101,7 +108,8 @@ def _write(output: Path, config: SampleConfig, rows: list[Row], wanted: dict[str
     with writing(output):
         partial.replace(output)
     if retokenised:
-        say(f"{retokenised} completions have other tokens than the tokenizer gives their text; training takes the text")
+        count = sum(retokenised.values())
+        say(f"{count} completions have other tokens than the tokenizer gives their text; training takes the text")
 
 
 def _lines(rows: Sequence[Row], batch: Batch, texts: list[str], sampled: Sequence[Sampled]) -> list[str]:
@@ -235,7 +243,7 @@ def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Return what is not as it was when the samples were begun, in words; "" where all is."""
     if "model_digest" not in stored:
         return "an older version wrote them, and not which weights they are of"
-    names = differing_keys(stored, wanted)
+    names = [name for name in differing_keys(stored, wanted) if name != _RETOKENISED]
     besides = {f"{name}_digest" for name in names}  # another name says enough
     told = {
         "model_digest": f"the files of model {wanted['model']}",
@@ -249,7 +257,17 @@ def _begin(output: Path, wanted: dict[str, Any], overwrite: bool) -> None:
     if overwrite or not _record_path(output).exists() or not _is_begun(output):
         for old in (output, _partial_path(output)):
             old.unlink(missing_ok=True)
-        write_text(_record_path(output), json.dumps(wanted, indent=2) + "\n")
+        _write_record(output, wanted)
+
+
+def _write_record(output: Path, record: dict[str, Any]) -> None:
+    write_text(_record_path(output), json.dumps(record, indent=2) + "\n")
+
+
+def _retokenised(output: Path, done: int) -> dict[str, int]:
+    """Return what the record says of the batches that are done."""
+    counts = _stored(_record_path(output)).get(_RETOKENISED, {})
+    return {at: count for at, count in counts.items() if int(at) < done}
 
 
 def _done(partial: Path, lines_per_batch: list[int]) -> int:

@@ -134,6 +134,29 @@ def test_an_interrupted_run_continues_with_the_same_samples(monkeypatch: pytest.
     assert not Path("s.jsonl.partial").exists()
 
 
+@pytest.mark.usefixtures("prompts")
+def test_a_continued_run_counts_the_retokenised_completions_of_the_whole_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tokenizer that gives no text the tokens that it came from, and a kill before the second of three batches."""
+    encode, generate, kills = Codec.encode, generation.generate, [1]
+
+    def killed(*words: Any, **named: Any) -> Any:
+        if named["batch"] in kills:
+            raise KeyboardInterrupt(kills.pop())
+        return generate(*words, **named)
+
+    monkeypatch.setattr(Codec, "encode", lambda self, texts: [[*ids, 5] for ids in encode(self, texts)])
+    monkeypatch.setattr(generation, "generate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        sample(config(samples=2, batch_size=4))
+    assert "other tokens" not in capsys.readouterr().err
+    sample(config(samples=2, batch_size=4))
+    assert "\n10 completions have other tokens than the tokenizer gives their text" in capsys.readouterr().err
+    sample(config(samples=2, batch_size=4))
+    assert "these samples are finished" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("rows", "samples", "at_most", "sizes"),
     [(5, 3, 6, [6, 6, 3]), (5, 3, 8, [6, 6, 3]), (2, 4, 4, [4, 4]), (2, 5, 2, [2, 2, 1, 2, 2, 1]), (2, 3, 1, [1] * 6)],
