@@ -101,15 +101,15 @@ def _run(training: Training, report: DataReport) -> None:
 
 def _complete(output: Path, loss: Loss, config: AlignConfig) -> None:
     """Write what the model on disk did not wait for, and what a kill may have kept from being written."""
-    lines = metrics.read(output / "metrics.jsonl")
+    measured, page = output / "metrics.jsonl", output / "curves.html"
+    lines = metrics.read(measured)
     checkpoint.remove(output / "checkpoints", lines[-1]["step"] if lines else 0)
     judge_card(output, loss, config.loss)
-    page = output / "curves.html"
     try:
-        if not page.exists():
-            draw_curves([output], page)
-        elif not is_page(page):
+        if page.exists() and not is_page(page):
             say(f"warning: {page} is no page of trainer curves and stays; `trainer curves` draws another with --output")
+        elif not page.exists() or page.stat().st_mtime < measured.stat().st_mtime:  # drawn while the run went on
+            draw_curves([output], page)
     except Exception as error:  # the model is saved: no picture is worth a failed run
         say(f"warning: {page} was not drawn: {error}; `trainer curves {output}` tries again")
 

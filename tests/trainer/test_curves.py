@@ -1,5 +1,6 @@
 """The page of curves."""
 
+import os
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -92,12 +93,26 @@ def test_a_file_that_is_no_page_of_curves_is_not_replaced(tmp_path: Path) -> Non
 def test_a_run_says_that_it_keeps_a_file_in_the_place_of_its_page(
     workplace: Path, trainer: Callable[..., Ended]
 ) -> None:
-    page = workplace / "out" / "curves.html"
+    page, again = workplace / "out" / "curves.html", [*ALIGN, "--output", "out", "--max-steps", "1"]
+    assert trainer(*again).status == 0
     write_text(page, "mine")
-    ended = trainer(*ALIGN, "--output", "out", "--max-steps", "1")
+    ended = trainer(*again)
     assert ended.status == 0
     assert "warning: out/curves.html is no page of trainer curves and stays; `trainer curves` draws" in ended.stderr
     assert page.read_text() == "mine"
+
+
+def test_a_page_drawn_while_a_run_went_on_is_drawn_again_at_its_end(
+    workplace: Path, trainer: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "draw_curves", draw_curves)
+    page, again = workplace / "out" / "curves.html", [*ALIGN, "--output", "out", "--max-steps", "1"]
+    assert trainer(*again).status == 0
+    drawn = page.read_text()
+    page.write_text(drawn.replace("Loss", "Early"))
+    os.utime(page, (0, 0))
+    assert trainer(*again).status == 0
+    assert page.read_text() == drawn
 
 
 def test_the_bytes_of_a_page_depend_on_the_run_alone(tmp_path: Path) -> None:
