@@ -4,7 +4,9 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from halotheory.contract import Loss
 from trainer import checkpoint, metrics, sources
@@ -25,6 +27,10 @@ UNCHECKED = "**not checked yet**"
 _OF_THE_PLACE = ("output", "reference_cache", "keep", "tracker")
 """Settings that may change when a run is continued."""
 
+_FOLDERS = ("checkpoints", "trackers", "model")
+_FILES = ("config.yaml", "metrics.jsonl", "eval.jsonl", "curves.html", sources.NAME, "data_report.json")
+"""What a run writes to its folder."""
+
 
 def is_finished(output: Path, config: AlignConfig, made_from: Mapping[str, str], overwrite: bool) -> bool:
     """Return whether the folder holds this run, done.
@@ -36,14 +42,18 @@ def is_finished(output: Path, config: AlignConfig, made_from: Mapping[str, str],
         overwrite: whether another run may be replaced.
 
     Raises:
-        TrainerError: it holds another run, or one of what has changed since, or something else that would be lost.
+        TrainerError: it holds another run, or one of what has changed since; or, also with `overwrite`, something else
+            that would be lost.
     """
+    _check_of_a_run(output)
     if overwrite:
         return False
     if not (output / "config.yaml").exists():
         there = [name for name in ("model", "metrics.jsonl", "checkpoints") if (output / name).exists()]
         if there:
-            raise TrainerError(f"{output / there[0]}: exists, and is of no run; give another --output, or --overwrite")
+            raise TrainerError(
+                f"{output / there[0]}: exists, and the run's config.yaml is gone; give another --output, or --overwrite"
+            )
         return False
     stored, wanted = read_recipe(str(output / "config.yaml")), config.as_dict()
     changed = [name for name in differing_keys(stored, wanted) if name not in _OF_THE_PLACE]
@@ -55,6 +65,28 @@ def is_finished(output: Path, config: AlignConfig, made_from: Mapping[str, str],
     if (output / sources.NAME).exists() and _is_begun(output):
         sources.check_unchanged(_stored(output / sources.NAME), made_from, config, output)
     return any((output / "model" / name).exists() for name in ("config.json", SETTINGS))
+
+
+def _check_of_a_run(output: Path) -> None:
+    """Check that what bears the names of a run's files was written by one, else it is neither read nor replaced.
+
+    Raises:
+        TrainerError: it was not.
+    """
+    there = [name for name in (*_FILES, *_FOLDERS) if (output / name).exists()]
+    if there and not _bears_marks(output):
+        raise TrainerError(f"{output / there[0]}: exists, and is of no run; give another --output, or move it away")
+
+
+def _bears_marks(output: Path) -> bool:
+    """Whether a folder holds what a run writes first, or a recipe of all settings, as only a run writes them."""
+    if "hyperparameters" in _values(output / "data_report.json") or "loss" in _values(output / sources.NAME):
+        return True
+    try:
+        settings = read_recipe(str(output / "config.yaml"))
+    except TrainerError:
+        return False
+    return settings.keys() >= {one.name for one in fields(AlignConfig)}
 
 
 def check_place(output: Path, config: AlignConfig, loss: Loss) -> None:
@@ -100,13 +132,19 @@ def _is_begun(output: Path) -> bool:
 
 
 def _stored(path: Path) -> dict[str, str]:
+    values = _values(path)
+    if not values:
+        raise TrainerError(f"{path}: damaged; give another --output, or --overwrite")
+    return values
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds by name: nothing where it is damaged or not there."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        values = None
-    if not isinstance(values, dict):
-        raise TrainerError(f"{path}: damaged; give another --output, or --overwrite")
-    return values
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def open_folder(
@@ -120,9 +158,9 @@ def open_folder(
 ) -> None:
     """Write what the run was told and what became of its data; with `overwrite`, remove an older run's files."""
     if overwrite:
-        for name in ("config.yaml", "metrics.jsonl", "eval.jsonl", "data_report.json", "curves.html", sources.NAME):
+        for name in _FILES[:-1]:  # the report is replaced below: were this killed, it would show whose the rest is
             (output / name).unlink(missing_ok=True)
-        for name in ("model", "checkpoints", "trackers"):
+        for name in _FOLDERS:
             shutil.rmtree(output / name, ignore_errors=True)
     values = {**report.as_dict(), "hyperparameters": dict(loss.hyperparameters)}
     if held_out is not None:

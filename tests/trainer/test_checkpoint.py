@@ -343,6 +343,40 @@ def test_folders_that_are_not_a_runs_are_left_alone(workplace: Path, trainer: Ca
     assert (workplace / "model" / "model.safetensors").is_file()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model/x", "mine\n"),
+        ("config.yaml", "mine: 1\n"),
+        ("config.yaml", "model: model\ndata: thumbs.jsonl\n"),
+        ("data_report.json", "[]\n"),
+        ("curves.html", "mine\n"),
+    ],
+)
+def test_overwrite_replaces_nothing_that_is_of_no_run(
+    workplace: Path, trainer: Callable[..., Ended], name: str, content: str
+) -> None:
+    path = workplace / "other" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    for words in ((), ("--overwrite",)):
+        ended = trainer(*WORDS, "--output", "other", *words)
+        assert ended.status == 2
+        told = f"error: other/{name.partition('/')[0]}: exists, and is of no run; give another --output, or move it"
+        assert ended.stderr == f"{told} away\n"
+    assert [one.read_text() for one in (workplace / "other").rglob("*") if one.is_file()] == [content]
+
+
+def test_overwrite_replaces_a_run_of_which_files_are_gone(killed: Path, trainer: Callable[..., Ended]) -> None:
+    """As after a kill between what is removed and what is written anew."""
+    (killed / "config.yaml").unlink()
+    (killed / "sources.json").unlink()
+    assert (
+        "the run's config.yaml is gone; give another --output, or --overwr" in trainer(*WORDS, "--output", "out").stderr
+    )
+    assert trainer(*WORDS, "--output", "out", "--overwrite").status == 0
+
+
 def test_the_newest_whole_checkpoint_is_taken(tmp_path: Path) -> None:
     """A folder whose position is missing or torn is passed over; numbers compare as numbers."""
     from trainer.files import write_text
