@@ -8,10 +8,11 @@ import contextlib
 import hashlib
 import json
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainer.batch import Sequences, Tokens
+from trainer.engine import of_main_process
 from trainer.errors import TrainerError
-from trainer.files import writing
-from trainer.progress import progress
+from trainer.progress import progress, say, silent
 
 Keys = NDArray[np.uint64]
 
@@ -34,9 +35,15 @@ PADDED_LOGITS = 2**29
 """At the most of a pass over padded rows, which projects padding, too, and in bfloat16 holds 10 bytes for each."""
 
 
-def default_folder() -> Path:
-    """Return where reference log-probabilities are kept: `$XDG_CACHE_HOME/halotheory`, or `~/.cache/halotheory`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "halotheory" / "reference"
+def default_folder() -> Path | None:
+    """Return where reference log-probabilities are kept: `$XDG_CACHE_HOME/halotheory`, or `~/.cache/halotheory`.
+
+    None: a user without a home keeps none.
+    """
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "halotheory" / "reference"
+    except RuntimeError:
+        return None
 
 
 def fingerprint(model: Any, dtype: torch.dtype, *, sharded: bool = False) -> str:
@@ -169,10 +176,12 @@ class Folder:
     Attributes:
         path: of the model's folder, or None: nothing is kept.
         by_token: what is kept of a completion; the two kinds lie apart.
+        named: by `--reference-cache`, and then it must be written to; None: the usual place, which need not be.
     """
 
     path: Path | None
     by_token: bool
+    named: str | None = None
 
     def read(self) -> Logps:
         """Return all entries; a part that cannot be read counts as absent."""
@@ -184,21 +193,54 @@ class Folder:
                 parts.append(joined([Logps(**entries, by_token=self.by_token)]))
         return joined(parts)
 
-    def add(self, entries: Logps) -> None:
-        """Write entries as one more part.
+    def add(self, entries: Logps) -> "Folder":
+        """Write entries as one more part, and return where the next ones go.
 
         Raises:
-            TrainerError: the folder cannot be written to.
+            TrainerError: a folder that was named cannot be written to.
         """
         if self.path is None or not len(entries.keys):
-            return
-        with writing(self.path):
+            return self
+        part = self.path / f"{uuid.uuid4().hex}.npz"
+        temporary = part.with_suffix(".partial")
+        try:
             self.path.mkdir(parents=True, exist_ok=True)
-            part = self.path / f"{uuid.uuid4().hex}.npz"
-            temporary = part.with_suffix(".partial")
             with temporary.open("wb") as file:
                 np.savez(file, keys=entries.keys, starts=entries.starts, values=entries.values)
             temporary.replace(part)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            return self.after(error.strerror or str(error))
+        return self
+
+    def refusal(self) -> str | None:
+        """Return why nothing can be written, or None."""
+        try:
+            if self.path is not None:
+                self.path.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=self.path):
+                    pass
+        except OSError as error:
+            return error.strerror or str(error)
+        return None
+
+    def after(self, refusal: str | None, tell: Callable[[str], object] = say) -> "Folder":
+        """Return where entries go after a try to write: nowhere, with a warning, if the usual place refused.
+
+        Raises:
+            TrainerError: a folder that was named refused.
+        """
+        if refusal is None:
+            return self
+        if self.named is not None:
+            where = f"--reference-cache {self.named}: {self.path}"
+            raise TrainerError(f"{where} cannot be written: {refusal}; give another folder, or none")
+        tell(
+            f"warning: {self.path} cannot be written: {refusal}; what the reference model says is not kept for later "
+            "runs; give --reference-cache FOLDER, or none"
+        )
+        return replace(self, path=None)
 
 
 def tokens_at_a_time(device: str, vocabulary: int, *, packed: bool) -> int:
@@ -281,7 +323,7 @@ def score(
         seconds: between parts on disk.
 
     Raises:
-        TrainerError: a log-probability that is not finite; the folder cannot be written to.
+        TrainerError: a log-probability that is not finite; a folder that was named cannot be written to.
     """
     from accelerate.utils import broadcast_object_list, gather_object
 
@@ -289,6 +331,10 @@ def score(
     names = np.concatenate([keys(sequences) for sequences in wanted])
     (known,) = broadcast_object_list([folder.read().only(names)])
     batches = list(unscored(wanted, known, budget, packed=packed))
+    if batches:  # else a folder that can only be read does
+        folder = folder.after(
+            of_main_process(accelerator, folder.refusal), say if accelerator.is_main_process else silent
+        )
     mine, fresh, last = [empty(folder.by_token)], [empty(folder.by_token)], time.monotonic()
     processes, show, done = accelerator.num_processes, accelerator.is_main_process, 0
     rounds = -(-len(batches) // processes)
@@ -305,7 +351,7 @@ def score(
             if at < len(batches):
                 fresh.append(entries)
             if time.monotonic() - last > seconds or turn == rounds - 1:
-                folder.add(joined(fresh))
+                folder = folder.add(joined(fresh))
                 mine, fresh, last = [*mine, *fresh], [empty(folder.by_token)], time.monotonic()
             done += sum(map(len, batches[turn * processes : (turn + 1) * processes]))
             report(turn + 1, f"{done} completions")

@@ -59,7 +59,8 @@ def reference_logps(
         accelerator: which process this is.
 
     Raises:
-        TrainerError: no such model, another vocabulary, a sharded one to be sampled from.
+        TrainerError: no such model, another vocabulary, a sharded one to be sampled from, a cache that was named and
+            cannot be written to.
     """
     if not loss.needs_reference:
         return _unasked
@@ -67,19 +68,24 @@ def reference_logps(
     model = _named(config.reference_model, starting.policy.dtype, [table for table, _ in data], accelerator) or starting
     if loss.needs_kl and config.reference_point == "sampled":
         return _kept(model, starting, accelerator)
-    root = Path(config.reference_cache) if config.reference_cache else default_folder()
-    kept = None if config.reference_cache == "none" else root / model.fingerprint / ("tokens" if by_token else "sums")
     wanted = chain.from_iterable(_wanted(table, steps, loss, config.reference_point) for table, steps in data)
     packed, vocabulary = model.policy.packs, _vocabulary(model.policy.causal_model)
     return score(
         model.forward,
         model.policy.layout,
         wanted,
-        Folder(path=kept, by_token=by_token),
+        _folder(config.reference_cache, model.fingerprint, by_token),
         accelerator,
         budget=tokens_at_a_time(accelerator.device.type, vocabulary, packed=packed),
         packed=packed,
     )
+
+
+def _folder(named: str | None, fingerprint: str, by_token: bool) -> Folder:
+    """Return where a model's log-probabilities are kept."""
+    root = Path(named) if named else default_folder()
+    path = None if named == "none" or root is None else root / fingerprint / ("tokens" if by_token else "sums")
+    return Folder(path=path, by_token=by_token, named=named or None)
 
 
 def check_vocabulary(model: Any, table: TokenTable, name: str) -> None:

@@ -1,5 +1,6 @@
 """Reference log-probabilities: computed once, kept by what they are of, and never another model's."""
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,49 @@ def test_what_was_not_asked_is_not_answered(tmp_path: Path) -> None:
         found(CROSSED)
 
 
+def test_without_a_place_to_keep_them_they_are_computed_each_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").write_text("a file")
+    for _ in range(2):
+        counted = Counted()
+        counted.asked(Folder(path=tmp_path / "home" / "sums", by_token=False), SHARED, budget=8, seconds=0)
+        assert counted.scored == 3
+        (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+        assert warning.startswith(f"warning: {tmp_path}/home/sums cannot be written: Not a directory; what the refer")
+        assert warning.endswith("is not kept for later runs; give --reference-cache FOLDER, or none")
+
+
+def test_a_place_that_fills_up_keeps_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Any, **_: Any) -> None:
+        file.write(b"a part of it")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    usual, named = (Folder(path=tmp_path, by_token=False, named=name) for name in (None, "mine"))
+    Counted().asked(usual, SHARED)
+    monkeypatch.setattr(np, "savez", full)
+    Counted().asked(usual, SHARED, CROSSED, budget=8, seconds=0)
+    assert capsys.readouterr().err.count("cannot be written: No space left on device") == 1
+    with pytest.raises(TrainerError, match=r"--reference-cache mine: .* cannot be written: No space left on device"):
+        Counted().asked(named, SHARED, CROSSED)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".npz"]
+
+
+def test_a_named_folder_must_be_written_to_only_where_something_is_new(tmp_path: Path) -> None:
+    class ReadOnly(Folder):
+        def refusal(self) -> str:
+            return "Read-only file system"
+
+    Counted().asked(Folder(path=tmp_path, by_token=False), SHARED)
+    read_only = ReadOnly(path=tmp_path, by_token=False, named="mine")
+    Counted().asked(read_only, SHARED)
+    told = rf"--reference-cache mine: {tmp_path} cannot be written: Read-only file system; give another folder, or none"
+    with pytest.raises(TrainerError, match=told):
+        Counted().asked(read_only, SHARED, CROSSED)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_what_is_not_finite_ends_the_run_and_is_not_kept(tmp_path: Path, value: float) -> None:
     class Broken(Counted):
@@ -154,3 +198,12 @@ def test_the_cache_is_where_the_user_keeps_caches(monkeypatch: pytest.MonkeyPatc
     assert default_folder() == Path("/somewhere/halotheory/reference")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_folder() == Path.home() / ".cache/halotheory/reference"
+
+
+def test_a_user_without_a_home_keeps_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    assert default_folder() is None
