@@ -144,7 +144,25 @@ def sft_command(**words: Any) -> None:
 
     Example: trainer sft --model Qwen/Qwen2.5-0.5B --data pairs.jsonl --output out/sft --epochs 2
     """
+    if words["config"] is not None:
+        _check_loss_of_sft(words["config"])
     _train(words, loss="sft")
+
+
+def _check_loss_of_sft(recipe: str) -> None:
+    """Refuse a recipe of another loss than the one that `sft` trains with.
+
+    Raises:
+        TrainerError: it is one, or it cannot be read.
+    """
+    from trainer.recipe import read
+
+    loss = read(recipe).get("loss")
+    if loss is not None and loss.value != "sft":
+        raise TrainerError(
+            f"{loss.place}: loss {loss.plain()}: trainer sft has the loss sft; "
+            f"give trainer align --config {recipe}, or take the line out"
+        )
 
 
 def _train(words: dict[str, Any], **fixed: object) -> None:

@@ -81,6 +81,23 @@ def test_a_recipe_gives_what_the_command_line_does_not(workplace: Path, trainer:
     assert "beta: 0.7" in (workplace / "out" / "config.yaml").read_text()
 
 
+def test_sft_takes_no_recipe_of_another_loss(workplace: Path, trainer: Callable[..., Ended]) -> None:
+    (workplace / "base.yaml").write_text("model: model\nloss: dpo\n")
+    (workplace / "recipe.yaml").write_text("extends: base.yaml\ndata: thumbs.jsonl\nmax_steps: 1\n")
+    words = ("sft", "--config", "recipe.yaml", "--output", "out")
+    ended = trainer(*words)
+    assert (ended.status, ended.stderr) == (
+        2,
+        "error: base.yaml:2: loss dpo: trainer sft has the loss sft; "
+        "give trainer align --config recipe.yaml, or take the line out\n",
+    )
+    (workplace / "base.yaml").write_text("model: model\nloss: sft\n")
+    assert trainer(*words).status == 0
+    again = trainer("sft", "--config", "out/config.yaml", "--output", "again")
+    assert (again.status, again.stdout) == (0, "again/model\n")
+    assert "this run is finished" in trainer("sft", "--config", "out/config.yaml").stderr
+
+
 @pytest.mark.parametrize(("words", "rate"), [(("--loss", "dpo", "--data", "pairs.jsonl"), 5e-7), ((), 5e-6)])
 def test_the_default_learning_rate_is_the_papers(
     workplace: Path, trainer: Callable[..., Ended], words: tuple[str, ...], rate: float
