@@ -22,6 +22,7 @@ from trainer.models import quiet
 from trainer.options import check_options
 from trainer.prepare import prepare
 from trainer.progress import say, silent
+from trainer.room import needed, shortage
 from trainer.run_folder import check_place, check_writable, is_finished, judge_card, open_folder, save_model
 from trainer.sources import sources
 from trainer.tokens import DataReport
@@ -86,8 +87,12 @@ def _run(training: Training, report: DataReport) -> None:
     """Take the run's steps, those that are left, and write its model."""
     config, accelerator, output = training.config, training.accelerator, training.output
     start = _start(training)
-    if start.step and accelerator.is_main_process:
-        say(f"continues from step {start.step} of {training.steps}")
+    if accelerator.is_main_process:
+        warning = shortage(output, needed(accelerator.unwrap_model(training.policy).model, config))
+        if warning:
+            say(warning)
+        if start.step:
+            say(f"continues from step {start.step} of {training.steps}")
     names = config.tracker if accelerator.is_main_process else ()
     with trackers(names, output, config.as_dict(), start.step) as tracked:
         evaluate = evaluator(training, partial(tracked.log, prefix="eval/"))

@@ -1,5 +1,6 @@
 """Outputs: one process at a time, under names that can be written."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import TrainerError
-from trainer.files import locked, output_file
+from trainer.files import locked, output_file, write_text
 
 fcntl = pytest.importorskip("fcntl")
 
@@ -58,6 +59,17 @@ def test_a_file_system_without_locks_keeps_nobody_out(tmp_path: Path, monkeypatc
     with locked(tmp_path / "out"), locked(tmp_path / "out"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_keeps_no_part_of_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_text(tmp_path / "page.html", "old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(TrainerError, match=r"page.html: cannot be written: No space left on device; free or choose"):
+        write_text(tmp_path / "page.html", "new")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"page.html": "old"}
 
 
 def test_an_output_is_the_file_that_its_link_stands_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
