@@ -21,6 +21,10 @@ from trainer.hub import check_name
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+_TOKENIZER = ("tokenizer*", "*vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
+"""Files of which a tokenizer has one at least."""
+
+
 def quiet() -> None:
     """Keep the libraries' own progress bars and advice off standard error."""
     from transformers.utils import logging as transformers_logging
@@ -151,13 +155,14 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
     model's generation settings stop at, or with the one that ends a turn in its chat template.
 
     Raises:
-        TrainerError: no tokenizer, no EOS token, no such template.
+        TrainerError: no tokenizer, one that cannot be loaded, no EOS token, no such template.
     """
     from transformers import AutoTokenizer
 
     base = adapter_base(name)
     if base is not None and not (Path(name) / "tokenizer_config.json").is_file():
         name = base
+    _check_tokenizer(name)
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:  # as in `loading`
@@ -170,7 +175,8 @@ def load_codec(name: str, chat_template: str | None) -> Codec:
         try:
             tokenizer.chat_template = Path(chat_template).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise TrainerError(f"--chat-template {chat_template}: cannot be read: {error}") from error
+            reason = getattr(error, "strerror", None) or error
+            raise TrainerError(f"--chat-template {chat_template}: cannot be read: {reason}") from error
     begins = tokenizer("a")["input_ids"][:1] == [tokenizer.bos_token_id]
     bos = (int(tokenizer.bos_token_id),) if tokenizer.bos_token_id is not None and begins else ()
     stops = dict.fromkeys([tokenizer.eos_token_id, *_generation_stops(base or name), turn_end(tokenizer)])
@@ -213,6 +219,17 @@ def _check_folder(name: str, option: str) -> None:
         inside = " (its folder `model` has one)" if there else ""
         raise TrainerError(f"{option} {name}: the folder holds no config.json{inside}; give a model's folder")
     check_name(name, option)
+
+
+def _check_tokenizer(name: str) -> None:
+    """Check that a model's folder has a tokenizer; for some models transformers would make an empty one.
+
+    Raises:
+        TrainerError: it has none.
+    """
+    path = Path(name)
+    if path.is_dir() and not any(file for pattern in _TOKENIZER for file in path.glob(pattern)):
+        raise TrainerError(f"--model {name}: has no tokenizer (tokenizer.json); copy the starting model's")
 
 
 def _first_sentence(error: Exception) -> str:

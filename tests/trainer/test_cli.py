@@ -182,7 +182,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(
         (("--max-length", "65"), "--max-length 65: model knows 64 positions"),
         (("--learning-rate", "-1"), "--learning-rate -1.0: must be > 0"),
         (("--schedule", "none"), "--schedule none: expected constant, linear, cosine"),
-        (("--chat-template", "none.jinja"), "--chat-template none.jinja: cannot be read"),
+        (("--chat-template", "none.jinja"), "--chat-template none.jinja: cannot be read: No such file or directory"),
         (("--config", "none.yaml"), "none.yaml: cannot be read"),
         (("--config", "recipe.yaml"), "recipe.yaml:1: unknown key 'batchsize'; did you mean 'batch_size'?"),
         (("--loss", "sft", "--balance"), "--balance: sft has no hyperparameters"),
@@ -223,6 +223,21 @@ def test_a_tokenizer_of_another_model_is_noticed(workplace: Path, trainer: Calla
     assert ended.status == 2
     assert "the tokenizer gives token" in ended.stderr
     assert "the model has 10 tokens" in ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("command", [("align", "--output", "out"), ("sample", "--output", "s.jsonl")])
+def test_a_model_without_a_tokenizer_is_told_what_to_do(
+    workplace: Path, trainer: Callable[..., Ended], command: tuple[str, ...], kind: str
+) -> None:
+    """For Qwen2's kind transformers makes an empty tokenizer of nothing."""
+    for path in (workplace / "model").glob("tokenizer*"):
+        path.unlink()
+    written = workplace / "model" / "config.json"
+    written.write_text(json.dumps({**json.loads(written.read_text()), "model_type": kind}))
+    ended = trainer(*command, "--model", "model", "--data", "thumbs.jsonl")
+    told = "error: --model model: has no tokenizer (tokenizer.json); copy the starting model's\n"
+    assert (ended.status, ended.stderr) == (2, told)
 
 
 @pytest.mark.parametrize(
