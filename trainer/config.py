@@ -382,7 +382,8 @@ def read_recipe(path: str, config_class: type = AlignConfig) -> dict[str, Any]:
     given = recipe.read(path)
     for name, one in given.items():
         if name not in known:
-            raise TrainerError(f"{one.place}: unknown key '{name}'{did_you_mean(name, list(known))}")
+            near = "; a recipe calls it 'hyperparameters'" if name == "set" else did_you_mean(name, list(known))
+            raise TrainerError(f"{one.place}: unknown key '{name}'{near}")
         entries = one.value.items() if kinds[name] == Mapping[str, float] and isinstance(one.value, dict) else ()
         for inner, entry in entries:
             for problem in _problems(entry.plain(), float, None):
@@ -415,9 +416,17 @@ def _check_fields(config: Any) -> None:
     hints = get_type_hints(type(config))
     for one in fields(config):
         value = getattr(config, one.name)
+        if isinstance(value, Mapping):
+            _check_numbers(value, one.name)
         for problem in _problems(value, hints[one.name], one.metadata.get("check")):
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             raise TrainerError(f"{_flag(one.name)} {shown}: {problem}")
+
+
+def _check_numbers(settings: Mapping[str, object], name: str) -> None:
+    for inner, number in settings.items():
+        if not _is_number(number):
+            raise TrainerError(f"{_flag(name)} {inner}={number}: expected a finite number")
 
 
 def _problems(value: object, hint: Any, check: str | None) -> Iterator[str]:

@@ -183,6 +183,7 @@ def test_bad_data_is_one_line_and_leaves_nothing_behind(
         (("--learning-rate", "-1"), "--learning-rate -1.0: must be > 0"),
         (("--schedule", "none"), "--schedule none: expected constant, linear, cosine"),
         (("--chat-template", "none.jinja"), "--chat-template none.jinja: cannot be read: No such file or directory"),
+        (("--set", "beta=nan"), "--set beta=nan: expected a finite number"),
         (("--config", "none.yaml"), "none.yaml: cannot be read"),
         (("--config", "recipe.yaml"), "recipe.yaml:1: unknown key 'batchsize'; did you mean 'batch_size'?"),
         (("--loss", "sft", "--balance"), "--balance: sft has no hyperparameters"),

@@ -1,5 +1,6 @@
 """Configurations: from Python, a recipe, the command line."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ def test_differing_keys_names_what_changed_in_order() -> None:
         ("batch_size: 1٣\n", "recipe.yaml:1: batch_size 1٣: expected a whole number"),
         ("epochs: 1:30.5\n", "recipe.yaml:1: epochs 1:30.5: expected a number"),
         ("learning_rat: 1\n", "recipe.yaml:1: unknown key 'learning_rat'; did you mean 'learning_rate'?"),
+        ("set: {beta: 1}\n", "recipe.yaml:1: unknown key 'set'; a recipe calls it 'hyperparameters'"),
         ("\nmodel: a\nmodel: b\n", "recipe.yaml:3: 'model' is given twice; keep one"),
         ("model: [a\n", "recipe.yaml:2: malformed YAML"),
         ("- model\n", "recipe.yaml:1: expected lines of `name: value`"),
@@ -128,6 +130,8 @@ def test_bad_recipes(tmp_path: Path, text: str, message: str) -> None:
         (SampleConfig, {**REQUIRED, "seed": 2**32}, "--seed 4294967296: must be in [0, 2**32)"),
         (DataConfig, {"data": ("d",), "output": "o.jsonl", "seed": 2**32}, "--seed 4294967296: must be in [0, 2**32)"),
         (DataConfig, {"data": "d.jsonl", "output": "o.jsonl"}, "--data d.jsonl: expected a list: [d.jsonl]"),
+        (AlignConfig, {**REQUIRED, "hyperparameters": {"beta": math.nan}}, "--set beta=nan: expected a finite number"),
+        (AlignConfig, {**REQUIRED, "hyperparameters": {"a": 1, "b": "x"}}, "--set b=x: expected a finite number"),
         (AlignConfig, {**REQUIRED, "tracker": None}, "--tracker None: expected a list: [tensorboard]"),
         (AlignConfig, {**REQUIRED, "output": "o" * 256}, "o: must be a path: names of at most 200 bytes, 4000 in all"),
         (SampleConfig, {**REQUIRED, "output": "a/" + "ö" * 101}, "must be a path: names of at most 200 bytes"),
