@@ -23,6 +23,7 @@ from trainer.examples import Examples, limits_of, read_examples
 from trainer.logps import Scorer, policy_of
 from trainer.loss_scale import loss_scale
 from trainer.models import DTYPES, checkpoint_activations, load_codec, start_model
+from trainer.new_tokens import add_control_tokens, grow_vocabulary
 from trainer.policy import Policy, pack_if_exact
 from trainer.progress import say, silent
 from trainer.reference import fingerprint
@@ -46,8 +47,10 @@ def prepare(config: AlignConfig, loss: Loss, accelerator: Accelerator) -> tuple[
     """
     tell = say if accelerator.is_main_process else silent
     limits, codec = limits_of(config), load_codec(config.model, config.chat_template)
+    new = add_control_tokens(config, loss, codec)
     examples = read_examples(config, loss, codec, limits, accelerator.num_processes, tell)
     start, dtype = start_model(config), DTYPES[config.dtype]
+    grow_vocabulary(start, new)
     for table in examples.tables:
         check_vocabulary(start, table, config.model)
     digest = partial(fingerprint, start, dtype, sharded=is_sharded(accelerator))

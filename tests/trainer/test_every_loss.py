@@ -1,5 +1,6 @@
 """Each built-in, trained: what the step computes is the loss of log-probabilities put together by hand."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ def tokens(text: str) -> list[int]:
     return TOKENIZER(text, add_special_tokens=False)["input_ids"]
 
 
-def logps(model: Any, row: Row, column: str, *, control: str = "") -> Tensor:
+def logps(model: Any, row: Row, column: str, *, control: Sequence[int] = ()) -> Tensor:
     """Return log pi of each token of a completion, one at a time."""
-    prompt = [1, *tokens(row.values["prompt"]), *tokens(control)]
+    prompt = [1, *tokens(row.values["prompt"]), *control]
     completion = [*tokens(row.values[column]), 2]
     return torch.stack([naive(model, prompt + completion[:at], [token]) for at, token in enumerate(completion)])
 
@@ -44,8 +45,9 @@ def by_hand(training: Training, rows: list[Row]) -> dict[str, Tensor]:
         return tensors
     desirable = torch.tensor([row.values["label"] for row in rows])
     tensors = {"desirable": desirable, "advantages": torch.where(desirable, 1.0, -1.0)[:, None]}
-    controls = ["<|bad|>", "<|good|>"] if training.loss.name == "csft" else ["", ""]
     for who, model in models.items():
+        told = training.loss.name == "csft" and who == "policy"
+        controls = [training.codec.encode([text])[0] if told else [] for text in ("<|bad|>", "<|good|>")]
         each = [logps(model, row, "completion", control=controls[row.values["label"]]) for row in rows]
         tensors[f"{who}_logps"] = torch.stack([one.sum() for one in each])
         tensors[f"{who}_token_logps"] = torch.nn.utils.rnn.pad_sequence(each, batch_first=True)

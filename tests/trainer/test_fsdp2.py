@@ -102,3 +102,20 @@ def test_sharded_weights_are_gathered_in_bfloat16(trainer: Callable[..., Ended])
         assert theirs["loss"] == pytest.approx(mine["loss"], abs=0.02)
         assert theirs["grad_norm"] == pytest.approx(mine["grad_norm"], rel=0.1)
     assert {weight.dtype for weight in weights(Path("two/model")).values()} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("settings", [{}, {"tie_word_embeddings": True}])
+def test_control_tokens_get_the_rows_of_a_whole_model(
+    workplace: Path, trainer: Callable[..., Ended], settings: dict[str, Any]
+) -> None:
+    make_model(**settings).save_pretrained("model")
+    common = [word.replace("kto", "csft") for word in COMMON if word not in ("--set", "beta=0.5")]
+    assert trainer(*common, "--output", "one", "--micro-batch-size", "6").status == 0
+    sharded(
+        *common,
+        *("--output", "two", "--micro-batch-size", "3"),
+        ACCELERATE_USE_FSDP="true",
+        FSDP_CPU_RAM_EFFICIENT_LOADING="true",
+    )
+    assert_like(Path("one"), Path("two"), relative=5e-5)
+    assert_close(weights(Path("one/model")), weights(Path("two/model")))

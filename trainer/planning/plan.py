@@ -11,6 +11,7 @@ from trainer.data import read_rows
 from trainer.errors import TrainerError
 from trainer.examples import limits_of
 from trainer.models import adapter_base, context_length, load_codec, quiet
+from trainer.new_tokens import add_control_tokens
 from trainer.options import check_options
 from trainer.planning.hardware import PEAKS, WIDTHS, spread
 from trainer.planning.simulation import Simulated, simulate
@@ -183,6 +184,7 @@ def _examples(config: AlignConfig, machine: Machine, loss: Loss) -> tuple[TokenT
         if given:
             raise TrainerError(f"--{given[0].replace('_', '-')}: the data says so; leave it or --data out")
         codec = load_codec(config.model, config.chat_template)
+        add_control_tokens(config, loss, codec)
         table, report = tokenize(read_rows(config.data, config.split), loss, codec, limits, source=config.data)
         return table, f"{config.data}, {report.examples} examples, {report.tokens} tokens"
     prompt = machine.prompt_tokens or min(config.max_prompt_length or total, total // 2)
