@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from jinja2 import TemplateSyntaxError
@@ -114,9 +115,15 @@ def turn_end(tokenizer: Any) -> int | None:
         text = tokenizer.apply_chat_template(conversation, tokenize=False)
     except Exception:  # a template is a program; the rows that it refuses are named when they come
         return None
-    first = tokenizer(text.rpartition(said)[2].strip(), add_special_tokens=False)["input_ids"][:1]
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return first[0] if first and first[0] in special else None
+    behind, found = text.rpartition(said)[2].strip(), said in text
+    first, begins = (_leading_special(tokenizer, one) for one in (behind, text))
+    return first[0] if found and first and first[0] not in begins else None  # else it is one that opens a turn
+
+
+def _leading_special(tokenizer: Any, text: str) -> list[int]:
+    """Return the special tokens that a text begins with."""
+    special = {*tokenizer.all_special_ids, *(at for at, one in tokenizer.added_tokens_decoder.items() if one.special)}
+    return list(takewhile(special.__contains__, tokenizer(text, add_special_tokens=False)["input_ids"]))
 
 
 def _excerpt(text: str, at: int) -> str:

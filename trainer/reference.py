@@ -185,8 +185,10 @@ class Folder:
 
     def read(self) -> Logps:
         """Return all entries; a part that cannot be read counts as absent."""
-        parts = [empty(self.by_token)]
-        for path in sorted(self.path.glob("*.npz")) if self.path else ():
+        parts, there = [empty(self.by_token)], list[Path]()
+        with contextlib.suppress(OSError):  # a folder that may not be entered
+            there = sorted(self.path.glob("*.npz")) if self.path else []
+        for path in there:
             # a file that a crash left empty or in part raises whatever its first wrong byte makes zipfile or NumPy say
             with contextlib.suppress(Exception), path.open("rb") as file, np.load(file) as stored:
                 entries = {name: stored[name] for name in ("keys", "starts", "values")}

@@ -62,20 +62,28 @@ def sample(config: SampleConfig, *, overwrite: bool = False) -> Path:
     """
     quiet()
     output = _output(config)
-    rows = _prompts(config)
-    wanted = _record(config, rows)
+    rows, context = _prompts(config), context_length(config.model)
+    codec = load_codec(config.model, config.chat_template)
+    wanted = _record(config, rows, codec)
     if _finished(output, config, wanted, overwrite):
         say(f"{output}: these samples are finished")
         return Path(config.output)
     with locked(output):
         if not _finished(output, config, wanted, overwrite):  # by another process, meanwhile
-            _write(output, config, rows, wanted, overwrite)
+            _write(output, config, rows, codec, context, wanted, overwrite)
     return Path(config.output)
 
 
-def _write(output: Path, config: SampleConfig, rows: list[Row], wanted: dict[str, Any], overwrite: bool) -> None:
+def _write(
+    output: Path,
+    config: SampleConfig,
+    rows: list[Row],
+    codec: Codec,
+    context: int | None,
+    wanted: dict[str, Any],
+    overwrite: bool,
+) -> None:
     """Sample what is not yet in the partial file, and give that its name."""
-    context, codec = context_length(config.model), load_codec(config.model, config.chat_template)
     suffix = codec.encode([config.suffix])[0] if config.suffix else []
     prompts = _cut([[*prompt, *suffix] for prompt in codec.prompts(rows)], config, context, codec)
     generate = start_engine(config, codec)
@@ -169,7 +177,7 @@ def _output(config: SampleConfig) -> Path:
     return output
 
 
-def _record(config: SampleConfig, rows: list[Row]) -> dict[str, Any]:
+def _record(config: SampleConfig, rows: list[Row], codec: Codec) -> dict[str, Any]:
     """Return what tells these samples from others: the settings, and digests of what they name."""
     values = json.dumps([row.values for row in rows], default=str).encode()
     wanted = {
@@ -177,6 +185,7 @@ def _record(config: SampleConfig, rows: list[Row]) -> dict[str, Any]:
         "prompts": hashlib.sha256(values).hexdigest(),
         "model_digest": model_digest(config.model),
         "chat_template_digest": _template_digest(config.chat_template),
+        "stops": list(codec.stops),
     }
     wanted.pop("output")
     return wanted
@@ -241,13 +250,14 @@ def _stored(path: Path) -> dict[str, Any]:
 
 def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Return what is not as it was when the samples were begun, in words; "" where all is."""
-    if "model_digest" not in stored:
-        return "an older version wrote them, and not which weights they are of"
+    if not stored.keys() >= {"model_digest", "stops"}:
+        return "an older version wrote them, and not which weights they are of or where they stop"
     names = [name for name in differing_keys(stored, wanted) if name != _RETOKENISED]
     besides = {f"{name}_digest" for name in names}  # another name says enough
     told = {
         "model_digest": f"the files of model {wanted['model']}",
         "chat_template_digest": f"the text of {wanted['chat_template']}",
+        "stops": "the tokens that end a completion",
     }
     return ", ".join(told.get(name, name) for name in names if name not in besides) + " changed" if names else ""
 

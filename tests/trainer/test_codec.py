@@ -81,6 +81,16 @@ def test_a_template_need_not_end_a_turn_with_a_token(template: str) -> None:
     assert chatml(template).stops == (EOS,)
 
 
+ALWAYS_ASKS = "{% for message in messages %}<end>{{ message.role }}{{ message.content }}\n{% endfor %}<end>assistant"
+PARTS = "<end>{% for message in messages %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endfor %}"
+TITLED = "{{ bos_token }}{% for message in messages %}{{ message.content | title }}<end>\n{% endfor %}"
+
+
+@pytest.mark.parametrize("template", [ALWAYS_ASKS, PARTS, TITLED])
+def test_a_token_that_begins_a_conversation_or_a_turn_is_no_end(template: str) -> None:
+    assert chatml(template).stops == (EOS,)
+
+
 def test_no_token_straddles_the_boundary() -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast

@@ -12,6 +12,7 @@ from tests.trainer.conftest import Ended
 from tests.trainer.test_loop import config, prepared
 from tests.trainer.tiny import make_model, make_tokenizer
 from trainer.codec import Codec
+from trainer.errors import TrainerError
 from trainer.new_tokens import add_control_tokens, grow_vocabulary
 
 CSFT = ["align", "--loss", "csft", "--model", "model", "--data", "thumbs.jsonl", "--learning-rate", "1e-3"]
@@ -66,3 +67,17 @@ def test_the_tokens_are_saved_and_a_second_run_adds_no_others(workplace: Path, t
     ask = ["--model", "out/model", "--data", "thumbs.jsonl", "--suffix", "<|good|>", "--max-new-tokens", "4"]
     assert trainer("sample", *ask, "--output", "said.jsonl").status == 0
     assert json.loads((workplace / "said.jsonl").read_text().splitlines()[0])["completion"] is not None
+
+
+@pytest.mark.usefixtures("workplace")
+def test_a_tokenizer_with_gaps_or_of_another_model_is_refused() -> None:
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    gaps = Tokenizer(models.WordLevel({"<unk>": 0, "a": 1, "b": 3}, unk_token="<unk>"))
+    here = Codec(tokenizer=PreTrainedTokenizerFast(tokenizer_object=gaps, unk_token="<unk>"), bos=(), stops=(0,))
+    with pytest.raises(TrainerError, match=r"gives <\|good\|> the number of another token, 3"):
+        add_control_tokens(config(loss="csft", data=""), load_loss("csft"), here)
+    new = add_control_tokens(config(loss="csft", data=""), load_loss("csft"), codec())
+    with pytest.raises(TrainerError, match="the tokenizer has 52 tokens and the model 30; give the model's own"):
+        grow_vocabulary(make_model(vocabulary=30), new)

@@ -207,3 +207,11 @@ def test_a_user_without_a_home_keeps_none(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
     assert default_folder() is None
+
+
+def test_a_folder_that_may_not_be_entered_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shut(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "glob", shut)  # as Python 3.11's does below a home of another user
+    assert len(Folder(path=tmp_path, by_token=False).read().keys) == 0

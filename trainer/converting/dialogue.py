@@ -36,7 +36,11 @@ def turns(transcript: str) -> Messages:
 
 
 def prompt_as_chat(prompt: str | Messages) -> Messages:
-    """Return a prompt as messages; a text that is no transcript is one message of the user's."""
+    """Return a prompt as messages; a text that is no transcript is one message of the user's.
+
+    Raises:
+        UnusableRowError: it is no transcript of turns, or begins the answer.
+    """
     if not isinstance(prompt, str):
         return prompt
     if not is_transcript(prompt):
@@ -44,6 +48,8 @@ def prompt_as_chat(prompt: str | Messages) -> Messages:
     messages = turns(prompt)
     if messages[-1] == {"role": "assistant", "content": ""}:  # the heading that asks for the answer
         messages.pop()
+    if not messages or messages[-1]["role"] == "assistant":
+        raise UnusableRowError("a prompt that begins the answer has no form as chat")
     return messages
 
 

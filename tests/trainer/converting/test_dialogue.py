@@ -70,3 +70,8 @@ def test_what_has_no_form_as_text() -> None:
         prompt_as_text([{"role": "system", "content": "s"}, user("Hi")])
     with pytest.raises(UnusableRowError, match="not one message of the assistant"):
         answer_as_text([assistant("a"), user("b")])
+
+
+def test_a_prompt_that_begins_the_answer_has_no_form_as_chat() -> None:
+    with pytest.raises(UnusableRowError, match="a prompt that begins the answer has no form as chat"):
+        prompt_as_chat("\n\nHuman: Name a fruit\n\nAssistant: Sure, here is")
