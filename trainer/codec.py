@@ -57,6 +57,8 @@ class Codec:
 
         Behind the text stand only stop tokens, space, and special tokens: `<|im_end|>`, a new line, `<|endoftext|>`.
         """
+        if set(self.stops).isdisjoint(ids):
+            return [*ids, self.stops[0]]
         end = None
         for at in reversed(range(len(ids))):
             if ids[at] in self.stops:

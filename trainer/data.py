@@ -32,7 +32,10 @@ _ROLES = {"human": "user", "gpt": "assistant", "bot": "assistant", "chatbot": "a
 _LARGEST_WEIGHT = 3e38
 """What float32 holds."""
 
-_FILE_SUFFIXES = {".jsonl", ".ndjson", ".json", ".parquet", ".csv", ".tsv", ".txt"}
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
+"""What the names of files that are read end in, before a `.gz`."""
+
+_FILE_SUFFIXES = {*SUFFIXES, ".csv", ".tsv", ".txt"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ def read_rows(source: str, split: str = "train") -> Iterator[Row]:
 
 def file_beside(name: str) -> str | None:
     """Return the data file that a name without a slash means when its ending is added, if there is one."""
-    endings = (suffix + gz for gz in ("", ".gz") for suffix in (".jsonl", ".ndjson", ".json", ".parquet"))
+    endings = (suffix + gz for gz in ("", ".gz") for suffix in SUFFIXES)
     return next((name + ending for ending in endings if "/" not in name and os.path.isfile(name + ending)), None)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import did_you_mean
-from trainer.data import Row, file_beside, read_rows
+from trainer.data import SUFFIXES, Row, file_beside, read_rows
 from trainer.errors import TrainerError
 
 
@@ -45,8 +45,6 @@ PUBLIC_SETS = {
         hub="HuggingFaceH4/ultrafeedback_binarized", format="ultrafeedback", split="train_prefs"
     ),
 }
-
-_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +131,7 @@ def find(name: str, said: str | None, split: str | None) -> Source:
             raise TrainerError(f"--format {said}: the format of {name} is {known.format}; leave --format out")
         return Source(name=name, hub=known.hub, part=known.part, split=split or known.split, format=known.format)
     hub, _, config = name.partition(":")
-    if hub.count("/") == 1 and not name.removesuffix(".gz").endswith((*_SUFFIXES, ".csv", ".txt")):
+    if hub.count("/") == 1 and not name.removesuffix(".gz").endswith((*SUFFIXES, ".csv", ".txt")):
         return Source(name=name, hub=hub, config=config or None, split=split or "train", format=said)
     if beside := file_beside(name):
         raise TrainerError(f"{name}: no such file, and no named data set; is it {beside}?")
@@ -147,7 +145,7 @@ def _files(folder: Path, split: str) -> tuple[Path, ...]:
         path
         for path in folder.rglob("*")
         if path.is_file()
-        and path.name.removesuffix(".gz").endswith(_SUFFIXES)
+        and path.name.removesuffix(".gz").endswith(SUFFIXES)
         and not path.name.endswith(".report.json")
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
